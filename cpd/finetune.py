@@ -79,7 +79,13 @@ def finetune(domain: Domain, task: str, seed: int) -> Path:
 
         plan = _plan(domain.spec, domain.steps(task))
         losses = train(
-            model, lambda m, _, g: domain.loss(m, task, g), plan, seed, partial / ".state", f"{task} run {seed}", on_step
+            model,
+            lambda m, _, g: domain.loss(m, task, g),
+            plan,
+            seed,
+            partial / ".state",
+            f"{task} run {seed}",
+            on_step,
         )
         rows.flush()
         steps = list(range(plan.steps - keep + 1, plan.steps + 1))

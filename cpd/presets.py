@@ -113,14 +113,14 @@ class Learning:
     latent: int = 256
     input_noise: float = 0.001
     latent_noise: float = 0.1
-    ae_steps: int = 800
+    ae_steps: int = 400
     ae_batch: int = 64
-    ae_learning_rate: float = 1e-3
+    ae_learning_rate: float = 2e-3
     width: int = 512
     depth: int = 4
     steps: int = 1500
     batch: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     cond_drop: float = 0.1
     ema: float = 0.995
     prediction: str = "v_prediction"
@@ -180,7 +180,17 @@ _SMOKE = Preset(
 _FULL = Preset("full", Finetuning(suite="glue", runs=2, keep=50, curve=8, select_rows=500, report_rows=1000))
 _PAPER = Preset(
     "paper",
-    Finetuning(suite="glue", base="bert-base-uncased", targets="attention", rank=4, alpha=16.0, runs=8, held_out=2, keep=50, scale=4.0),
+    Finetuning(
+        suite="glue",
+        base="bert-base-uncased",
+        targets="attention",
+        rank=4,
+        alpha=16.0,
+        runs=8,
+        held_out=2,
+        keep=50,
+        scale=4.0,
+    ),
     Learning(latent=512, ae_steps=8000, steps=20000, width=1024),
     Evaluating(generated=50, wrong=10),
 )

@@ -144,13 +144,17 @@ class _Run:
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], plan: Plan, identity: str) -> None:
         self.parameters, self.plan, self.identity = parameters, plan, identity
-        self.optimizer = torch.optim.AdamW(parameters.values(), plan.learning_rate, weight_decay=plan.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            parameters.values(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
         self.average = {name: p.detach().clone() for name, p in parameters.items()} if plan.ema else {}
         self.losses: list[float] = []
 
     def record(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise ValueError(f"the loss of step {len(self.losses)} is {loss}; lower the learning rate or check the data")
+            raise ValueError(
+                f"the loss of step {len(self.losses)} is {loss}; lower the learning rate or check the data"
+            )
         self.losses.append(loss)
         decay = min(self.plan.ema, (1 + len(self.losses)) / (10 + len(self.losses)))
         for name, mean in self.average.items():
@@ -179,6 +183,8 @@ class _Run:
             p.data.copy_(tensors[f"weight/{name}"])
             if name in self.average:
                 self.average[name] = tensors[f"average/{name}"].to(p.device)
-            moments = {key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors}
+            moments = {
+                key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
+            }
             if moments:
                 self.optimizer.state[p] = moments

@@ -41,7 +41,9 @@ _BERT = ("query", "key", "value", "attention.output.dense")
 ARCHITECTURES = {
     "bert": Architecture(("query", "value"), _BERT, "classifier"),
     "roberta": Architecture(("query", "value"), _BERT, "classifier.out_proj"),
-    "deberta": Architecture(("in_proj",), ("in_proj", "pos_proj", "pos_q_proj", "attention.output.dense"), "classifier"),
+    "deberta": Architecture(
+        ("in_proj",), ("in_proj", "pos_proj", "pos_q_proj", "attention.output.dense"), "classifier"
+    ),
 }
 
 

