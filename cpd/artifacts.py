@@ -90,7 +90,8 @@ def verify(folder: Path) -> dict[str, Any]:
     for name, expected in manifest["files"].items():
         if (found := sha256(folder / name)) != expected:
             raise ValueError(
-                f"{folder / name} has sha256 {found[:12]}, its manifest says {expected[:12]}; delete the folder and make it again"
+                f"{folder / name} has sha256 {found[:12]}, its manifest says {expected[:12]}; "
+                "delete the folder and make it again"
             )
     return manifest["spec"]
 
@@ -182,9 +183,10 @@ def create_matrix(path: Path, rows: int, columns: int) -> np.memmap:
     header += b" " * (-len(header) % 8)
     size = 8 + len(header) + 4 * rows * columns
     if not path.exists() or path.stat().st_size != size:
-        with path.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(struct.pack("<Q", len(header)) + header)
-            file.truncate(size)
+            file.flush()
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, not a crash at the first row
     return np.memmap(path, np.float32, "r+", 8 + len(header), (rows, columns))
 
 
@@ -215,7 +217,8 @@ def _require_safetensors(path: Path) -> None:
             pass
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(
-            f"{path} is not a whole safetensors file ({error}); save the weights as safetensors again (pickles are never opened)"
+            f"{path} is not a whole safetensors file ({error}); "
+            "save the weights as safetensors again (pickles are never opened)"
         ) from error
 
 

@@ -122,3 +122,28 @@ def dots(rows: Sequence[str], series: Mapping[str, np.ndarray], xlabel: str, log
         axis.invert_yaxis()
         figure.legend(loc="outside lower center", ncols=len(series))
     return figure
+
+
+def heatmap(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
+    """Draw a matrix with its numbers in the cells.
+
+    Args:
+        matrix: (rows, columns) values.
+        rows: their names, from top to bottom.
+        columns: their names.
+        label: what the values are, with their unit.
+
+    Returns:
+        The figure.
+    """
+    with style():
+        figure, axis = plt.subplots(figsize=(WIDTH * 0.8, WIDTH * 0.65), layout="constrained")
+        image = axis.imshow(matrix, cmap="cividis")
+        axis.grid(False)
+        middle = (np.nanmax(matrix) + np.nanmin(matrix)) / 2
+        for (i, j), value in np.ndenumerate(matrix):
+            axis.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value < middle else "black")
+        axis.set_xticks(np.arange(len(columns)), columns, rotation=30, ha="right")
+        axis.set_yticks(np.arange(len(rows)), rows)
+        figure.colorbar(image, label=label)
+    return figure

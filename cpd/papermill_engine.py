@@ -40,7 +40,13 @@ LONGEST_SOCKET_FOLDER = 80  # bytes; a socket's path holds about 100
 
 
 class RunFailed(click.ClickException):
-    """A cell raised, or the kernel died."""
+    """A cell raised."""
+
+
+class KernelDied(RunFailed):
+    """The kernel ended in the middle of a cell, as it does when memory runs out."""
+
+    exit_code = 138
 
 
 class StudyEngine:
@@ -74,7 +80,7 @@ class StudyEngine:
 
         Raises:
             ParameterError: before any work, if a parameter is refused.
-            RunFailed: if a cell raised or the kernel died.
+            RunFailed: if a cell raised, or (KernelDied) the kernel died.
         """
         from papermill.engines import NBClientEngine
 
@@ -102,9 +108,8 @@ def _run(engine: Any, nb: NotebookNode, kernel_name: str, output: str | None, op
         return nb
     except (PapermillExecutionError, DeadKernelError) as error:
         place = getattr(papermill_io.get_handler(output), "latest", output)
-        failure = RunFailed(f"{error}\nThe run stopped here; see {place}. An earlier executed copy is as it was.")
-        failure.exit_code = 138 if isinstance(error, DeadKernelError) else 1
-        raise failure from None
+        kind = KernelDied if isinstance(error, DeadKernelError) else RunFailed
+        raise kind(f"{error}\nThe run stopped here; see {place}. An earlier executed copy is as it was.") from None
 
 
 def _clean(nb: NotebookNode, values: Mapping[str, Any]) -> None:

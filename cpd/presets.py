@@ -207,6 +207,7 @@ _AUTHORS = Preset(
     Evaluating(generated=10, sampler="ddpm", sampler_steps=1000),
 )  # fmt: skip
 PRESETS: dict[str, Preset] = {each.name: each for each in (_SMOKE, Preset("laptop"), _FULL, _PAPER, _AUTHORS)}
+PARTS = ("finetuning", "learning", "evaluating")
 AUTHORS_ALPHA = {1: 8.0, 2: 8.0, 4: 16.0, 16: 32.0}  # the authors' alpha of each rank
 
 
@@ -218,12 +219,17 @@ def preset(name: str, **changes: Any) -> Preset:
         **changes: fields of any of its three parts, as in ``rank=4, normalization="per_task"``.
 
     Raises:
-        ValueError: if the name or a field is unknown, or a value is out of range.
+        ValueError: if the name or a field is unknown, a field is in two parts, or a value is out of range.
     """
     if name not in PRESETS:
         raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    for change in changes:
+        if len(owners := [part for part in PARTS if change in {f.name for f in fields(getattr(PRESETS[name], part))}]) > 1:
+            raise ValueError(
+                f"{change} is a setting of {' and of '.join(owners)}; change it in one of them with dataclasses.replace"
+            )
     parts: dict[str, Any] = {}
-    for part in ("finetuning", "learning", "evaluating"):
+    for part in PARTS:
         current = getattr(PRESETS[name], part)
         mine = {f.name: changes.pop(f.name) for f in fields(current) if f.name in changes}
         parts[part] = replace(current, **mine)

@@ -217,7 +217,7 @@ def _texts(path: Path, task: object, text: object) -> list[str]:
 
 
 def _adapters(root: Path, task: str) -> Iterator[Path]:
-    """Yield the folders below a task that hold an adapter's config or weights, whatever state they are in."""
+    """Yield the folders of a task that hold an adapter's config or weights, whatever state they are in."""
     found = {
         path.parent
         for path in (root / task).rglob("adapter_*")

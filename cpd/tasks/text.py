@@ -20,7 +20,7 @@ from torch.nn import functional
 from cpd.adapters import AdapterLayout
 from cpd.presets import Finetuning
 from cpd.tasks import glue, packaged
-from cpd.tasks.card import Metric, Split, Splits, TextTask, splits
+from cpd.tasks.card import Metric, Splits, TextTask, splits
 from cpd.tasks.encoders import lora_model, tokenizer
 from cpd.training import autocast
 

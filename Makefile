@@ -1,0 +1,45 @@
+# Everything starts from a bare machine: git, make, python3 (3.11 or newer) and a package index.
+PYTHON ?= python3
+READY := .venv/.ready
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help study test full book lock
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+study: $(READY)  ## environment, notebooks on the laptop preset, the book of that run, the headline numbers
+	@set -e; for notebook in $(NOTEBOOKS); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
+	@python -m cpd.book laptop
+
+test: $(READY)  ## every check; the tests come last
+	ruff check .
+	ruff format --check .
+	mypy cpd
+	codespell
+	nbstripout --verify $(NOTEBOOKS)
+	jupyter-book build book/ -n -W --keep-going --all -q
+	pytest
+
+full: $(READY)  ## the committed run: GLUE, preset full, into book/notebooks and results (hours)
+	@set -e; for notebook in $(NOTEBOOKS); do echo "== $$notebook"; papermill $$notebook -p preset full; done
+	@python -m cpd.book full --publish
+
+book: $(READY)  ## the book of the committed run, in _build/html
+	jupyter-book build book/ -n -W --keep-going --all
+
+lock: $(READY)  ## renew requirements.txt from pyproject.toml
+	uv pip compile pyproject.toml --universal --extra dev --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links --upgrade --quiet --output-file requirements.txt
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or newer is needed, this is %s; set PYTHON=" % sys.version if sys.version_info < (3, 11) else 0)'
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > .venv/uv.txt
+	.venv/bin/python -m pip install --quiet --require-hashes -r .venv/uv.txt
+	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements.txt
+	.venv/bin/uv pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation -e .
+	@touch $(READY)

@@ -1,0 +1,120 @@
+"""From executed notebooks to a book: stage the pages beside them, build, and print the headline numbers.
+
+``python -m cpd.book PRESET`` builds the book of a run of your own in ``_build/PRESET/html``; with ``--publish`` the run
+becomes the committed one instead: its notebooks go to ``book/notebooks/``, its numbers to ``results/``. Nothing is
+computed here.
+
+Source: ours; the format of the table of contents is that of sphinx-external-toc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cpd import artifacts
+from cpd.presets import PRESETS
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def executed(preset: str) -> list[Path]:
+    """Return the executed notebooks of a preset, in the order of the study.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    folder = artifacts.root() / preset / "notebooks"
+    found = sorted(path for path in folder.glob("*.ipynb") if not path.name.endswith(".unfinished.ipynb"))
+    if not found:
+        raise FileNotFoundError(f"no executed notebook in {folder}; run `papermill notebooks/00_toy.ipynb` first")
+    return found
+
+
+def fill(book: Path, notebooks: list[Path]) -> None:
+    """Put executed notebooks into a book's ``notebooks/`` and its table of contents, in place of those it has.
+
+    Args:
+        book: folder with ``_toc.yml``; its last chapter stays last.
+        notebooks: files in the order of the chapters.
+    """
+    shutil.rmtree(book / "notebooks", ignore_errors=True)
+    (book / "notebooks").mkdir()
+    for path in notebooks:
+        shutil.copyfile(path, book / "notebooks" / path.name)
+    contents = yaml.safe_load((book / "_toc.yml").read_text())
+    *others, last = [each for each in contents["chapters"] if not each["file"].startswith("notebooks/")]
+    contents["chapters"] = [*others, *({"file": f"notebooks/{path.stem}"} for path in notebooks), last]
+    (book / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
+
+
+def build(preset: str) -> Path:
+    """Build the book of a preset's run; an earlier one is replaced only if that succeeds.
+
+    Args:
+        preset: whose executed notebooks are shown.
+
+    Returns:
+        The folder of the built pages, ``_build/PRESET/html`` of the repository.
+
+    Raises:
+        CalledProcessError: if jupyter-book fails.
+    """
+    work, html = (REPOSITORY / "_build" / preset / name for name in ("work", "html"))
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(REPOSITORY / "book", work / "book", ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    shutil.copyfile(REPOSITORY / "_config.yml", work / "_config.yml")
+    fill(work / "book", executed(preset))
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    flags = ["--nitpick", "--warningiserror", "--keep-going", "--all", "--quiet"]
+    done = subprocess.run([jupyter_book, "build", work / "book", *flags], check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.stderr.write(done.stdout + done.stderr)
+        done.check_returncode()
+    shutil.rmtree(html, ignore_errors=True)
+    (work / "_build" / "html").rename(html)
+    shutil.rmtree(work)
+    return html
+
+
+def publish(preset: str) -> Path:
+    """Make a preset's run the committed one: notebooks, table of contents and results; return the book's sources."""
+    fill(REPOSITORY / "book", executed(preset))
+    shutil.rmtree(REPOSITORY / "results", ignore_errors=True)
+    shutil.copytree(artifacts.root() / preset / "results", REPOSITORY / "results")
+    return REPOSITORY / "book"
+
+
+def headlines(preset: str) -> list[str]:
+    """Return a line per notebook with what it found: its ``headline`` where it published one, else its numbers."""
+    return [_headline(path) for path in sorted((artifacts.root() / preset / "results").glob("*.json"))]
+
+
+def _headline(path: Path) -> str:
+    numbers: dict[str, Any] = json.loads(path.read_text())
+    shown = (f"{key} {value:.4g}" for key, value in numbers.items() if type(value) in (int, float))
+    return f"{path.stem}: {numbers.get('headline') or ', '.join(shown)}"
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m cpd.book", description="Build the book of a run of your own.")
+    parser.add_argument("preset", choices=list(PRESETS), help="whose executed notebooks the book shows")
+    parser.add_argument("--publish", action="store_true", help="write the run into book/ and results/ instead")
+    asked = parser.parse_args()
+    try:
+        place = publish(asked.preset) if asked.publish else build(asked.preset) / "index.html"
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"cpd.book: {error}") from None
+    print(*headlines(asked.preset), "", f"Book of the {asked.preset} run: {place}", sep="\n")
+
+
+if __name__ == "__main__":
+    main()

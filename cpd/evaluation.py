@@ -1,0 +1,148 @@
+"""Every generated adapter beside its controls, scored on one report split.
+
+Works for whatever domain the adapters serve: it needs task names and a score.
+
+Source: ours; the arms are those of the study's design, the intervals Student's t over adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cpd import baselines, metrics
+from cpd.finetune import Domain
+from cpd.generator import CondPDiff
+from cpd.presets import Evaluating
+from cpd.zoo import AdapterZoo
+
+ARMS = {
+    "original": "held-out runs, last checkpoint",
+    "original_best": "held-out runs, best on the selection split",
+    "training": "training runs, last checkpoint",
+    "reconstruction": "training runs' last checkpoint through the autoencoder",
+    "reconstruction_held_out": "held-out runs' last checkpoint through the autoencoder",
+    "generated": "from noise and the task's condition",
+    "run_soup": "average of each training run",
+    "soup": "average of all training runs",
+    "gaussian": "every coordinate from its own normal law",
+    "noisy_soup": "soup plus noise as long as the runs are far from it",
+    "nearest": "training adapters nearest to the generated ones",
+    "latent_zero": "the decoded latent 0",
+    "untrained_generator": "the generator before training",
+    "untrained_adapter": "the initialization",
+}
+
+
+def arms(
+    task: str, zoo: AdapterZoo, generator: CondPDiff, untrained: Tensor, how: Evaluating, seed: int
+) -> dict[str, Tensor]:
+    """Make the adapters of every arm of one task.
+
+    Args:
+        task: whose adapters.
+        zoo: what was learned, and held-out runs.
+        generator: fitted to it.
+        untrained: (K,) initialization.
+        how: how many adapters, and how they are sampled.
+        seed: of noise.
+
+    Returns:
+        Arm -> (n, K); the keys of :data:`ARMS`, without the held-out ones where nothing is held out.
+    """
+    generated = generate(task, task, generator, how.generated, how, seed)
+    training, held_out = zoo.last(False, task), zoo.last(True, task)
+    found = {
+        "training": _rows(zoo, training),
+        "reconstruction": baselines.reconstruction(generator, _rows(zoo, training), task),
+        "generated": generated,
+        "run_soup": baselines.run_soups(zoo, task),
+        "soup": baselines.soup(zoo, task),
+        "gaussian": baselines.gaussian(zoo, task, how.generated, seed),
+        "noisy_soup": baselines.noisy_soup(zoo, task, how.generated, seed),
+        "nearest": baselines.nearest(zoo, generated).unique(dim=0),
+        "latent_zero": baselines.latent_zero(generator, task),
+        "untrained_generator": baselines.untrained(generator, task, how.wrong, seed, task),
+        "untrained_adapter": untrained[None],
+    }
+    if held_out:
+        found["original"] = _rows(zoo, held_out)
+        found["original_best"] = _rows(zoo, [_best(zoo, zoo.rows[i].run) for i in held_out])
+        found["reconstruction_held_out"] = baselines.reconstruction(generator, found["original"], task)
+    return {name: found[name] for name in ARMS if name in found}
+
+
+def generate(condition: str, task: str, generator: CondPDiff, n: int, how: Evaluating, seed: int) -> Tensor:
+    """Write (n, K) adapters under the condition of one task, scaled back (where that is per task) as another's."""
+    return generator.generate(condition, n, seed, how.guidance, how.sampler_steps, task=task, sampler=how.sampler)
+
+
+def score_arms(domain: Domain, made: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, list[float]]]:
+    """Score every arm of every task on the report split.
+
+    Args:
+        domain: scores.
+        made: task -> arm -> (n, K), as :func:`arms` makes them.
+
+    Returns:
+        Task -> arm -> n scores.
+    """
+    total = sum(len(vectors) for each in made.values() for vectors in each.values())
+    scores: dict[str, dict[str, list[float]]] = {}
+    with tqdm(total=total, desc="scoring adapters") as bar:
+        for task, each in made.items():
+            scores[task] = {}
+            for arm, vectors in each.items():
+                scores[task][arm] = domain.score(task, vectors, "report").tolist()
+                bar.update(len(vectors))
+    return scores
+
+
+def cross(domain: Domain, adapters: Mapping[str, Tensor]) -> np.ndarray:
+    """Score each task's adapters on every task.
+
+    Args:
+        domain: scores.
+        adapters: task -> (n, K).
+
+    Returns:
+        (tasks, tasks) mean scores; row: whose adapters, column: scored on.
+    """
+    pairs = [(i, j) for i in adapters for j in adapters]
+    values = [domain.score(j, adapters[i], "report").mean() for i, j in tqdm(pairs, desc="scoring across tasks")]
+    return np.array(values).reshape(len(adapters), len(adapters))
+
+
+def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) -> np.ndarray:
+    """Say how much of a task's gain is gone under another task's condition.
+
+    Args:
+        matrix: (tasks, tasks) of :func:`cross`.
+        original: (tasks,) mean score of trained adapters.
+        untrained: (tasks,) score of the untrained adapter.
+
+    Returns:
+        (tasks, tasks) shares of the gap between untrained and original; 1 is all of it; NaN on the diagonal.
+    """
+    shares = (original[None] - matrix) / (original - untrained)[None]
+    np.fill_diagonal(shares, np.nan)
+    return shares
+
+
+def nearest_task(zoo: AdapterZoo, vectors: Tensor) -> list[str]:
+    """Return the task of the training adapter nearest to each of (n, K) vectors."""
+    rows = zoo.training()
+    return [zoo.rows[rows[i]].task for i in metrics.distances(vectors, zoo.vectors[rows]).argmin(axis=1)]
+
+
+def _rows(zoo: AdapterZoo, index: list[int]) -> Tensor:
+    return torch.from_numpy(np.array(zoo.vectors[index]))
+
+
+def _best(zoo: AdapterZoo, run: str) -> int:
+    scored = [i for i, row in enumerate(zoo.rows) if row.run == run and row.score is not None]
+    return max(scored, key=lambda i: zoo.rows[i].score or 0.0)

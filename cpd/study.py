@@ -1,0 +1,69 @@
+"""What the notebooks share: the domain, the zoo and the generator of a preset, made once and found again.
+
+Each is an artifact addressed by what makes it, so a notebook loads what an earlier one made, and an interrupted one
+continues. What is done with them is the notebooks' business.
+
+Source: ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from cpd import artifacts
+from cpd.finetune import Domain, finetune
+from cpd.generator import CondPDiff
+from cpd.presets import Learning, Preset
+from cpd.tasks.text import TextDomain
+from cpd.zoo import AdapterZoo
+
+
+def domain(preset: Preset) -> TextDomain:
+    """Return the tasks of a preset."""
+    return TextDomain(preset.finetuning)
+
+
+def zoo(tasks: Domain, condition: str, seed: int) -> AdapterZoo:
+    """Fine-tune every run of a study, or find those that were, and gather them.
+
+    Args:
+        tasks: what is fine-tuned, and how many runs of it.
+        condition: kind of the conditions.
+        seed: first seed; run i of a task has seed + i, and the last ones are held out.
+
+    Returns:
+        The zoo.
+    """
+    spec = tasks.spec
+    runs = {
+        (task, i): finetune(tasks, task, seed + i) for i in range(spec.runs + spec.held_out) for task in tasks.names
+    }
+    ordered = [runs[task, i] for task in tasks.names for i in range(spec.runs + spec.held_out)]
+    held_out = [runs[task, i] for task, i in runs if i >= spec.runs]
+    conditions = tasks.conditions(condition)
+    made_by = {
+        "runs": [run.name for run in ordered],
+        "held_out": [run.name for run in held_out],
+        "conditions": conditions,
+    }
+    return AdapterZoo.from_runs(ordered, held_out, conditions, artifacts.address("zoos", made_by))
+
+
+def generator(zoo: AdapterZoo, learning: Learning, seed: int) -> CondPDiff:
+    """Fit a generator to a zoo, or find the one that was.
+
+    Args:
+        zoo: what is learned.
+        learning: how.
+        seed: names the fit.
+
+    Returns:
+        The generator.
+    """
+    rows = [asdict(row) for row in zoo.rows]
+    made_by = {"rows": rows, "conditions": zoo.conditions, "layout": zoo.layout.to_json()}
+    digest = artifacts.address("zoo", made_by).name
+    folder = artifacts.address("generators", {"zoo": digest, "learning": asdict(learning), "seed": seed})
+    if not artifacts.is_complete(folder):
+        CondPDiff.fit(zoo, learning, seed, folder.with_name(folder.name + ".partial")).save_pretrained(folder)
+    return CondPDiff.from_pretrained(folder)

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from cpd import artifacts
+from cpd.__main__ import main
+from cpd.adapters import AdapterLayout, read_adapter, write_adapter
+
+TEXTS = {"films": "Is a film review positive?", "spam": "Is this message spam?"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.encoder(tmp_path_factory.mktemp("base") / "tiny-bert")
+
+
+@pytest.fixture(scope="module")
+def source(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[AdapterLayout, torch.Tensor]:
+    folder = tmp_path_factory.mktemp("source") / "one"
+    tiny.lora(base).save_pretrained(folder)
+    return read_adapter(folder)
+
+
+@pytest.fixture
+def adapters(source: tuple[AdapterLayout, torch.Tensor], tmp_path: Path) -> Path:
+    """Two tasks of two runs of three checkpoints; the last parameter never moves."""
+    return write_zoo(tmp_path / "adapters", *source)
+
+
+def write_zoo(root: Path, layout: AdapterLayout, start: torch.Tensor) -> Path:
+    random = torch.Generator().manual_seed(0)
+
+    def near(vector: torch.Tensor, spread: float) -> torch.Tensor:
+        moved = vector + spread * torch.randn(len(vector), generator=random)
+        moved[-1] = start[-1]
+        return moved
+
+    for task in TEXTS:
+        centre = near(start, 0.3)
+        for run in range(2):
+            own = near(centre, 0.03)
+            for step in range(3):
+                write_adapter(root / task / f"run-{run}" / f"step-{step}", layout, near(own, 0.003))
+    (root / "conditions.yaml").write_text("".join(f"{task}: {text}\n" for task, text in TEXTS.items()))
+    return root
+
+
+@pytest.fixture(scope="module")
+def generator(source: tuple[AdapterLayout, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("fit")
+    folder = write_zoo(root / "adapters", *source)
+    assert main(["fit", str(folder), "--out", str(root / "g"), "--preset", "smoke", "--condition", "one_hot"]) == 0
+    return root / "g"
+
+
+def inspected(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict:
+    assert main(["inspect", str(folder), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the one sentence with which a command is refused."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 2
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if line.startswith("cpd: ")]
+    assert out == "" and len(lines) == 1 and "Traceback" not in err
+    return lines[0]
+
+
+def test_inspect_counts_and_measures(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = inspected(adapters, capsys)
+    layout, _ = read_adapter(adapters / "spam" / "run-0" / "step-0")
+    assert found["adapters"] == 12
+    assert {task: list(row["runs"].values()) for task, row in found["tasks"].items()} == {t: [3, 3] for t in TEXTS}
+    assert found["layout"]["parameters"] == layout.size and found["layout"]["rank"] == 2
+    assert found["layout"]["targets"] == ["query", "value"] and found["layout"]["base"] == "tiny-bert"
+    away = found["distances"]
+    expected = [0.003 * np.sqrt(2), np.sqrt(2 * (0.03**2 + 0.003**2)), np.sqrt(2 * (0.3**2 + 0.03**2 + 0.003**2))]
+    measured = [away["one_run"], away["runs_of_one_task"], away["two_tasks"]]
+    np.testing.assert_allclose(measured, np.array(expected) * np.sqrt(layout.size - 1), rtol=0.1)
+    assert found["never_move"] == {"count": 1, "tensors": {layout.names[-1]: 1}}
+    assert found["near_duplicates"] == found["contradictions"] == []
+
+
+def test_inspect_finds_duplicates_and_swapped_labels(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layout, vector = read_adapter(adapters / "spam" / "run-0" / "step-0")
+    write_adapter(adapters / "films" / "run-1" / "step-2", layout, vector * (1 + 1e-5))
+    found = inspected(adapters, capsys)
+    assert found["near_duplicates"] == [["films/run-1 step 2", "spam/run-0 step 0"]]
+    assert {"adapter": "films/run-1 step 2", "nearest": "spam/run-0 step 0"} in found["contradictions"]
+
+
+def test_inspect_table_is_readable(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(adapters)]) == 0
+    out = capsys.readouterr().out
+    for words in ("12 adapters of tiny-bert, rank 2", "films", TEXTS["spam"], "never move: 1 of", "near-duplicates: 0"):
+        assert words in out
+    assert "{" not in out
+
+
+def test_generated_adapters_load_with_peft_and_are_new(
+    base: Path, generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["generate", str(generator), "--condition", "films", "--n", "3", "--steps", "5"]
+    assert main([*command, "--out", str(tmp_path / "new")]) == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["000", "001", "002"]
+    config = AutoConfig.from_pretrained(base, num_labels=3)
+    model = AutoModelForSequenceClassification.from_pretrained(base, config=config)
+    before = tiny.logits(model.eval())
+    loaded = PeftModel.from_pretrained(model, tmp_path / "new" / "000").eval()
+    assert tiny.logits(loaded).isfinite().all() and not torch.equal(tiny.logits(loaded), before)
+    vectors = [read_adapter(tmp_path / "new" / name)[1] for name in ("000", "001")]
+    assert not torch.equal(*vectors)
+    assert main([*command, "--out", str(tmp_path / "again")]) == 0
+    assert torch.equal(read_adapter(tmp_path / "again" / "000")[1], vectors[0])
+    assert main([*command, "--seed", "1", "--out", str(tmp_path / "other")]) == 0
+    assert not torch.equal(read_adapter(tmp_path / "other" / "000")[1], vectors[0])
+
+
+def test_fit_leaves_only_the_generator_and_equal_bytes(generator: Path, adapters: Path) -> None:
+    assert sorted(path.name for path in generator.parent.iterdir()) == ["adapters", "g"]
+    out = adapters.parent / "g"
+    assert main(["fit", str(adapters), "--out", str(out), "--preset", "smoke", "--condition", "one_hot"]) == 0
+    assert (out / "manifest.json").read_bytes() == (generator / "manifest.json").read_bytes()
+
+
+def test_interrupted_fit_goes_on(adapters: Path, generator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cpd import fitting
+
+    command = ["fit", str(adapters), "--out", str(adapters.parent / "g"), "--preset", "smoke", "--condition", "one_hot"]
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "fit_denoiser", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            main(command)
+    assert not (adapters.parent / "g").exists()
+    ran: list[int] = []
+    forward = fitting.functional.mse_loss
+    monkeypatch.setattr(fitting.functional, "mse_loss", lambda *given: (ran.append(1), forward(*given))[1])
+    assert main(command) == 0
+    assert ran == [], "the autoencoder was learned before and must not be learned again"
+    manifest = (adapters.parent / "g" / "manifest.json").read_bytes()
+    assert manifest == (generator / "manifest.json").read_bytes()
+
+
+def test_per_task_normalization_needs_and_uses_the_task(
+    adapters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "g"
+    options = ["--preset", "smoke", "--condition", "one_hot", "--normalization", "per_task", "--seed", "3"]
+    assert main(["fit", str(adapters), "--out", str(out), *options]) == 0
+    command = ["generate", out, "--condition", "films", "--n", 1, "--steps", 2, "--out", tmp_path / "new"]
+    assert "say whose statistics" in refused(capsys, *command)
+    assert not (tmp_path / "new").exists()
+    assert main([str(word) for word in [*command, "--task", "films"]]) == 0
+    _, new = read_adapter(tmp_path / "new" / "000")
+    near, far = (read_adapter(adapters / task / "run-0" / "step-0")[1] for task in TEXTS)
+    assert (new - near).norm() < (new - far).norm()
+
+
+def test_folders_in_use_are_left_alone(
+    adapters: Path, generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "thesis.txt").write_text("precious")
+    said = refused(capsys, "generate", generator, "--condition", "films", "--out", tmp_path / "used")
+    assert "not an empty folder" in said
+    assert "exists already" in refused(capsys, "fit", adapters, "--out", tmp_path / "used", "--preset", "smoke")
+    assert [path.name for path in (tmp_path / "used").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (["--preset", "huge"], "no preset 'huge'; there are smoke, laptop"),
+        (["--preset", "smoke", "--normalization", "batch"], "normalization is one of none, shared, per_task"),
+        (["--preset", "smoke", "--condition", "vibes"], "condition is one of"),
+    ],
+)
+def test_unknown_names_are_refused_before_any_work(
+    adapters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], named: str
+) -> None:
+    assert named in refused(capsys, "fit", adapters, "--out", tmp_path / "g", *change)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapters"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (["--condition", " "], "empty"),
+        (["--condition", "unknown"], "unknown task 'unknown'"),
+        (["--condition", "films", "--n", "0"], "n must be at least 1"),
+        (["--condition", "films", "--steps", "0"], "steps"),
+    ],
+)
+def test_bad_requests_are_refused_and_write_nothing(
+    generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], named: str
+) -> None:
+    assert named in refused(capsys, "generate", generator, "--out", tmp_path / "new", *change)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_and_damaged_input_is_named(
+    adapters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "nowhere" in refused(capsys, "inspect", tmp_path / "nowhere")
+    assert "nowhere" in refused(capsys, "generate", tmp_path / "nowhere", "--condition", "x", "--out", tmp_path / "o")
+    weights = adapters / "spam" / "run-1" / "step-1" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:99])
+    assert str(weights) in refused(capsys, "inspect", adapters)
+    assert str(weights) in refused(capsys, "fit", adapters, "--out", tmp_path / "g", "--preset", "smoke")
+    assert not (tmp_path / "g").exists()
+
+
+def test_full_disk_ends_in_one_sentence_and_no_folder(
+    generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, done = artifacts.write_tensors, []
+
+    def filling(*given: object) -> Path:
+        if len(done) == 1:
+            raise OSError(28, "No space left on device")
+        done.append(1)
+        return write(*given)
+
+    monkeypatch.setattr(artifacts, "write_tensors", filling)
+    said = refused(capsys, "generate", generator, "--condition", "films", "--steps", "2", "--out", tmp_path / "new")
+    assert "No space left" in said and list(tmp_path.iterdir()) == []
+
+
+def test_bugs_keep_their_traceback(adapters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cpd.zoo import AdapterZoo
+
+    monkeypatch.setattr(AdapterZoo, "from_folders", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["inspect", str(adapters)])
+
+
+def test_help_teaches_and_the_process_exits_with_2(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "cpd"]
+    shown = subprocess.run([*run, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "python -m cpd fit adapters --out generator" in shown and "conditions.yaml" in shown
+    failed = subprocess.run([*run, "inspect", str(tmp_path / "none")], capture_output=True, text=True)
+    assert failed.returncode == 2 and failed.stderr.count("\n") == 1
