@@ -1,9 +1,9 @@
 """Run the study's notebooks with ``papermill notebooks/NAME.ipynb`` and nothing else.
 
-Papermill imports this module (an entry point in ``pyproject.toml``) before it reads its command line. For a notebook of
-this repository's own ``notebooks/`` the module completes ``sys.argv`` with an output path and with ``StudyEngine``, which
-checks the parameters before any work and moves the executed notebook into place only when the run succeeded. Every other
-use of papermill stays as it is. What the notebooks compute is not known here.
+Papermill imports this module (an entry point in ``pyproject.toml``) before it reads its command line. For a notebook
+of this repository's own ``notebooks/`` the module completes ``sys.argv`` with an output path and with ``StudyEngine``,
+which checks the parameters before any work and moves the executed notebook into place only when the run succeeded.
+Every other use of papermill stays as it is. What the notebooks compute is not known here.
 
 Source: ours; papermill's plug-in interface (``papermill.engine``).
 """
@@ -36,6 +36,7 @@ TWO_VALUES = {"-p", "--parameters", "-r", "--parameters_raw"}
 ONE_VALUE = {"-f", "--parameters_file", "-y", "--parameters_yaml", "-b", "--parameters_base64", "-k", "--kernel"}
 ONE_VALUE |= {"-l", "--language", "--engine", "--cwd", "--stdout-file", "--stderr-file", "--log-level"}
 ONE_VALUE |= {"--autosave-cell-every", "--start-timeout", "--start_timeout", "--execution-timeout"}
+QUIET = "ignore:IProgress not found"  # a warning that tqdm repeats in every notebook
 LONGEST_SOCKET_FOLDER = 80  # bytes; a socket's path holds about 100
 
 
@@ -89,6 +90,7 @@ class StudyEngine:
         values = check(nb.cells, nb.metadata.papermill.get("parameters", {}))
         output = options.get("output_path")
         options["stderr_file"] = options.get("stderr_file") or Relay(sys.stderr)
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), QUIET]))
         with _sockets() as config:
             options.setdefault("config", config)
             nb = _run(NBClientEngine, nb, kernel_name, output, options)
@@ -267,7 +269,6 @@ def _complete_command_line() -> None:
     if arguments != sys.argv[1:]:
         from papermill.iorw import papermill_io
 
-        source = next(word for word in reversed(arguments) if word.endswith(".ipynb"))
         papermill_io.register(SCHEME, StudyOutput(Path(arguments[-2])))
         sys.argv[1:] = arguments
 

@@ -71,7 +71,7 @@ class Parameter:
             return False
         if isinstance(value, float) and not math.isfinite(value):
             return False
-        if self.limits and not self.limits[0] <= value <= self.limits[1]:
+        if self.limits and isinstance(value, int | float) and not self.limits[0] <= value <= self.limits[1]:
             return False
         return not self.choices or value in self.choices
 

@@ -56,7 +56,7 @@ class Finetuning:
     base: str = "minilm"
     targets: str = "query_value"
     rank: int = 1
-    alpha: float = 8.0
+    alpha: int = 8
     dropout: float = 0.1
     runs: int = 3
     held_out: int = 1
@@ -185,7 +185,7 @@ _PAPER = Preset(
         base="bert-base-uncased",
         targets="attention",
         rank=4,
-        alpha=16.0,
+        alpha=16,
         runs=8,
         held_out=2,
         keep=50,
@@ -201,14 +201,14 @@ _AUTHORS = Preset(
         learning_rate=1e-4, weight_decay=0.1,
     ),
     Learning(
-        normalization="per_task", latent=468, ae_steps=40_000, ae_batch=256, steps=48_000, batch=256, cond_drop=0.0, ema=0.0,
-        prediction="epsilon", betas="linear",
+        normalization="per_task", latent=468, ae_steps=40_000, ae_batch=256, ae_learning_rate=1e-3,
+        steps=48_000, batch=256, learning_rate=1e-3, cond_drop=0.0, ema=0.0, prediction="epsilon", betas="linear",
     ),
     Evaluating(generated=10, sampler="ddpm", sampler_steps=1000),
 )  # fmt: skip
 PRESETS: dict[str, Preset] = {each.name: each for each in (_SMOKE, Preset("laptop"), _FULL, _PAPER, _AUTHORS)}
 PARTS = ("finetuning", "learning", "evaluating")
-AUTHORS_ALPHA = {1: 8.0, 2: 8.0, 4: 16.0, 16: 32.0}  # the authors' alpha of each rank
+AUTHORS_ALPHA = {1: 8, 2: 8, 4: 16, 16: 32}  # the authors' alpha of each rank
 
 
 def preset(name: str, **changes: Any) -> Preset:
@@ -224,7 +224,10 @@ def preset(name: str, **changes: Any) -> Preset:
     if name not in PRESETS:
         raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
     for change in changes:
-        if len(owners := [part for part in PARTS if change in {f.name for f in fields(getattr(PRESETS[name], part))}]) > 1:
+        if (
+            len(owners := [part for part in PARTS if change in {f.name for f in fields(getattr(PRESETS[name], part))}])
+            > 1
+        ):
             raise ValueError(
                 f"{change} is a setting of {' and of '.join(owners)}; change it in one of them with dataclasses.replace"
             )

@@ -29,7 +29,7 @@ def publish(notebook: str, numbers: Mapping[str, Any], preset: str) -> Path:
     Raises:
         ValueError: if a key is no identifier, or a value is not finite or of another type; names the key.
     """
-    values = {key: _plain(key, value) for key, value in (numbers | {"preset": preset}).items()}
+    values = {key: _plain(key, value) for key, value in ({**numbers, "preset": preset}).items()}
     path = artifacts.write_json(artifacts.root() / preset / "results" / f"{notebook}.json", values)
     from myst_nb import glue
 

@@ -129,7 +129,9 @@ def train(
         optimizer.zero_grad()
         run.record(float(value.detach()))
         shown |= (on_step(step + 1) if on_step else None) or {}
-        bar.set_postfix(loss=f"{run.losses[-1]:.4f}", **{name: f"{x:.3f}" for name, x in shown.items()}, refresh=False)
+        bar.set_postfix(
+            {"loss": f"{run.losses[-1]:.4f}"} | {name: f"{x:.3f}" for name, x in shown.items()}, refresh=False
+        )
         bar.update()
         if accelerator.is_main_process and ((step + 1) % plan.save_every == 0 or step + 1 == plan.steps):
             run.save(state)

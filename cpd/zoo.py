@@ -128,8 +128,8 @@ class AdapterZoo:
     def from_folders(cls, root: Path, out: Path, held_out: int = 0) -> AdapterZoo:
         """Gather PEFT folders laid out ``ROOT/TASK/.../adapter_model.safetensors`` with ``ROOT/conditions.yaml``.
 
-        With ``ROOT/TASK/RUN/CHECKPOINT/`` the folder below TASK is the run; with ``ROOT/TASK/ADAPTER/`` each adapter is a
-        run of its own. Digits at the end of the adapter's folder are its step.
+        With ``ROOT/TASK/RUN/CHECKPOINT/`` the folder below TASK is the run; with ``ROOT/TASK/ADAPTER/`` each adapter is
+        a run of its own. Digits at the end of the adapter's folder are its step.
 
         Args:
             root: the folder.
@@ -210,8 +210,9 @@ def _task(root: Path, path: Path, task: object) -> str:
 
 
 def _texts(path: Path, task: object, text: object) -> list[str]:
-    texts = text if isinstance(text, list) else [text]
-    if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+    given = text if isinstance(text, list) else [text]
+    texts = [each for each in given if isinstance(each, str) and each.strip()]
+    if not texts or len(texts) < len(given):
         raise ValueError(f"{path} has an empty or unreadable condition for task {task!r}; describe it in a sentence")
     return texts
 

@@ -144,11 +144,18 @@ def test_interrupted_fit_goes_on(adapters: Path, generator: Path, monkeypatch: p
         with pytest.raises(KeyboardInterrupt):
             main(command)
     assert not (adapters.parent / "g").exists()
-    ran: list[int] = []
-    forward = fitting.functional.mse_loss
-    monkeypatch.setattr(fitting.functional, "mse_loss", lambda *given: (ran.append(1), forward(*given))[1])
+    (state,) = (adapters.parent / ".g.work").glob(".autoencoder-*")
+    written = state.stat().st_mtime_ns, state.read_bytes()
+    seen: list[tuple[int, bytes]] = []
+    fit_denoiser = fitting.fit_denoiser
+
+    def looking(*given: object) -> list[float]:
+        seen.append((state.stat().st_mtime_ns, state.read_bytes()))
+        return fit_denoiser(*given)
+
+    monkeypatch.setattr(fitting, "fit_denoiser", looking)
     assert main(command) == 0
-    assert ran == [], "the autoencoder was learned before and must not be learned again"
+    assert seen == [written], "the autoencoder was learned before and must not be learned again"
     manifest = (adapters.parent / "g" / "manifest.json").read_bytes()
     assert manifest == (generator / "manifest.json").read_bytes()
 

@@ -1,7 +1,7 @@
 """The base models that get adapters: a table of encoders, and the one way a LoRA model is made from them.
 
-All runs of a base model begin at one seeded initialization, so that their vectors are comparable. Of a head with several
-layers only the last linear layer is trained; what is left of it keeps the seeded initialization.
+All runs of a base model begin at one seeded initialization, so that their vectors are comparable. Of a head with
+several layers only the last linear layer is trained; what is left of it keeps the seeded initialization.
 
 Source: peft (LoRA, arXiv 2106.09685); target modules of "attention" as in the authors' text code.
 """
@@ -78,8 +78,8 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
         outputs: logits of the head.
 
     Returns:
-        A PEFT model whose trainable parameters are LoRA's A and B and the head's last linear layer. The base model's own
-        dropout is off (ours: a third of the time of a step on a CPU); LoRA's is ``spec.dropout``.
+        A PEFT model whose trainable parameters are LoRA's A and B and the head's last linear layer. The base model's
+        own dropout is off (ours: a third of the time of a step on a CPU); LoRA's is ``spec.dropout``.
 
     Raises:
         ValueError: if the encoder is unknown, or its architecture is not in :data:`ARCHITECTURES`.
@@ -97,7 +97,7 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
         torch.manual_seed(spec.init_seed)
         base = AutoModelForSequenceClassification.from_pretrained(where, config=config)
         model = get_peft_model(base, _lora_config(spec, architecture))
-    model.base_model.model.name_or_path = public_name(spec.base)
+    model.peft_config["default"].base_model_name_or_path = public_name(spec.base)
     for name, parameter in model.named_parameters():
         parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, architecture))
     return model
@@ -106,7 +106,6 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
 def _lora_config(spec: Finetuning, architecture: Architecture) -> LoraConfig:
     return LoraConfig(
         task_type=TaskType.SEQ_CLS,
-        base_model_name_or_path=public_name(spec.base),
         r=spec.rank,
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,

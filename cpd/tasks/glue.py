@@ -40,7 +40,7 @@ def _local(name: str, folder: Path, part: str) -> Split:
     files = sorted(str(file) for file in (folder / name).glob(f"{part}*.parquet"))
     if not files:
         raise FileNotFoundError(
-            f"CPD_GLUE_DIR has no {name}/{part}*.parquet in {folder}; put GLUE there as parquet, or unset it to use the hub"
+            f"CPD_GLUE_DIR has no {name}/{part}*.parquet in {folder}; put GLUE there as parquet, or unset it"
         )
     return _split(name, datasets.Dataset.from_parquet(files))
 
@@ -58,7 +58,7 @@ TASKS = (
         ("negative", "positive"), accuracy, 1200, partial(load, "sst2"),
     ),
     TextTask(
-        "rte", "Decide whether a short news text entails a hypothesis, that is, whether the second sentence follows from it.",
+        "rte", "Decide whether a short news text entails a hypothesis: whether the second sentence follows from it.",
         _PAIR, accuracy, 500, partial(load, "rte"),
     ),
     TextTask(

@@ -66,7 +66,7 @@ def questions() -> tuple[Split, None]:
     """Read questions with the coarse type of their answer."""
     rows = [line.split(":", 1) for line in _member("question_labels.txt").splitlines() if line]
     codes = {code: i for i, code in enumerate(QUESTIONS)}
-    texts = [(rest.split(" ", 1)[1].strip(),) for _, rest in rows]
+    texts: list[tuple[str, ...]] = [(rest.split(" ", 1)[1].strip(),) for _, rest in rows]
     return Split(texts, np.array([codes[code] for code, _ in rows])), None
 
 
@@ -85,7 +85,7 @@ TASKS = (
         _POLES, accuracy, 120, partial(sentiment, "tweets"),
     ),
     TextTask(
-        "editorials", "Rate the emotional tone of a newspaper editorial on a scale from very negative to very positive.",
+        "editorials", "Rate the emotional tone of a newspaper editorial from very negative to very positive.",
         (), pearson, 150, partial(rating, "nytEditorialSnippets"),
     ),
     TextTask(
@@ -93,7 +93,7 @@ TASKS = (
         ("wanted", "spam"), matthews, 100, spam,
     ),
     TextTask(
-        "questions", "Classify what kind of answer a question asks for: an abbreviation, description, entity, person, place or number.",
+        "questions", "Classify what a question asks for: abbreviation, description, entity, person, place or number.",
         tuple(QUESTIONS.values()), accuracy, 150, questions,
     ),
 )  # fmt: skip

@@ -16,6 +16,7 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
 
 from cpd.adapters import AdapterLayout
 from cpd.presets import Finetuning
@@ -58,7 +59,7 @@ class TextDomain:
         return list(self.cards)
 
     @cached_property
-    def tokenizer(self):  # noqa: ANN201
+    def tokenizer(self) -> PreTrainedTokenizerBase:
         """Tokenizer of the base encoder."""
         return tokenizer(self.spec.base)
 
