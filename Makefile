@@ -1,5 +1,6 @@
 # Everything starts from a bare machine: git, make, python3 (3.11 or newer) and a package index.
 PYTHON ?= python3
+SHELL := /bin/bash
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -20,7 +21,7 @@ test: $(READY)  ## every check; the tests come last
 	ruff format --check .
 	mypy cpd
 	codespell
-	nbstripout --verify $(NOTEBOOKS)
+	nbstripout --keep-id --verify $(NOTEBOOKS)
 	jupyter-book build book/ -n -W --keep-going --all -q
 	pytest
 
@@ -37,7 +38,7 @@ lock: $(READY)  ## renew requirements.txt from pyproject.toml
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or newer is needed, this is %s; set PYTHON=" % sys.version if sys.version_info < (3, 11) else 0)'
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > .venv/uv.txt
 	.venv/bin/python -m pip install --quiet --require-hashes -r .venv/uv.txt
 	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements.txt

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shape = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    shape: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(
         "python -m cpd", description="Learn to write LoRA adapters from adapters.", epilog=EXAMPLES, **shape
     )
@@ -141,7 +142,12 @@ def _fit(options: argparse.Namespace) -> None:
         raise FileExistsError(f"{options.out} exists already; choose another folder or delete it first")
     work = options.out.absolute().with_name(f".{options.out.absolute().name}.work")
     shutil.rmtree(work / "zoo", ignore_errors=True)
-    zoo = AdapterZoo.from_folders(options.folder, work / "zoo")
+    try:
+        zoo = AdapterZoo.from_folders(options.folder, work / "zoo")
+    except BaseException:
+        if work.is_dir() and not any(work.iterdir()):
+            work.rmdir()
+        raise
     CondPDiff.fit(zoo, learning, options.seed, work).save_pretrained(options.out)
     shutil.rmtree(work)
     print(f"{options.out}: learned {len(zoo.rows)} adapters of {', '.join(zoo.tasks)}")

@@ -1,7 +1,7 @@
 """PEFT LoRA adapters as vectors, and back: the layout that names every coordinate, and the product B A.
 
-An adapter is everything that fine-tuning changed: all A and B, and the modules of ``modules_to_save`` (usually the head).
-Nothing here knows the base model, a task, or how vectors are learned.
+An adapter is everything that fine-tuning changed: all A and B, and the modules of ``modules_to_save`` (usually the
+head). Nothing here knows the base model, a task, or how vectors are learned.
 
 Source: Hu et al. 2021, arXiv 2106.09685 (LoRA); Kalajdzievski 2023, arXiv 2312.03732 (rsLoRA); the file format and the
 rules for ``rank_pattern`` and ``alpha_pattern`` are those of https://github.com/huggingface/peft (0.21).
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ WEIGHTS = "adapter_model.safetensors"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 PATTERNS = ("rank_pattern", "alpha_pattern")
-MATRIX = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?$")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class AdapterLayout:
             ValueError: if the adapter is no plain LoRA adapter, or a tensor cannot be learned; names field or tensor.
         """
         kept = lora.kept(config, where)
-        names = tuple(sorted(state, key=natural))
+        names = tuple(sorted(state, key=lora.natural))
         if not names:
             raise ValueError(f"{where} holds no tensors; save the adapter again with save_pretrained")
         for name in names:
@@ -92,7 +90,7 @@ class AdapterLayout:
         Raises:
             ValueError: if a tensor is missing, extra, or has another shape or dtype.
         """
-        names = tuple(sorted(state, key=natural))
+        names = tuple(sorted(state, key=lora.natural))
         shapes = tuple(tuple(state[name].shape) for name in names)
         other = AdapterLayout(names, shapes, tuple(_dtype(state[name]) for name in names), self.config)
         self.require_same(other, "the state dict")
@@ -115,7 +113,7 @@ class AdapterLayout:
         state = {}
         for name, shape, dtype in zip(self.names, self.shapes, self.dtypes, strict=True):
             state[name] = vector[self.spans[name]].detach().reshape(shape).to(DTYPES[dtype], copy=True)
-            _require_finite(name, state[name], f"the vector, as {dtype},")
+            _require_finite(name, state[name], f"the vector written as {dtype}")
         return state
 
     def require_same(self, other: AdapterLayout, where: str) -> None:
@@ -126,7 +124,7 @@ class AdapterLayout:
         """
         if difference := self._difference(other):
             raise ValueError(
-                f"{where} has another layout: {difference}; keep adapters of one base model and one LoRA config together"
+                f"{where} has another layout: {difference}; keep adapters of one base model and LoRA config together"
             )
 
     def scaling(self, module: str) -> float:
@@ -139,14 +137,18 @@ class AdapterLayout:
         rank = lora.resolve(self.config["rank_pattern"], module, self.config["r"])
         return alpha / (math.sqrt(rank) if self.config["use_rslora"] else rank)
 
-    @cached_property
+    @property
     def pairs(self) -> dict[str, tuple[str, str]]:
         """Adapted modules of the base model, each with the names of its A and its B."""
+        return {module: (sides["A"], sides["B"]) for module, sides in self._sides.items()}
+
+    @cached_property
+    def _sides(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
         for name in self.names:
             if match := MATRIX.match(name):
                 found.setdefault(_module(match["module"]), {})[match["side"]] = name
-        return {module: (sides["A"], sides["B"]) for module, sides in found.items()}
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the layout as JSON values; the patterns become lists because their order matters."""
@@ -161,32 +163,31 @@ class AdapterLayout:
         return cls(tuple(value["names"]), tuple(tuple(s) for s in value["shapes"]), tuple(value["dtypes"]), config)
 
     def _require_ranks(self, where: str) -> None:
-        sides = {
-            (_module(match["module"]), match["side"]): name for name in self.names if (match := MATRIX.match(name))
-        }
-        for (module, side), name in sides.items():
-            if (module, "AB".replace(side, "")) not in sides:
-                raise ValueError(f"{where} holds {name} but not its partner; save the adapter again, it is incomplete")
+        shapes = dict(zip(self.names, self.shapes, strict=True))
+        for module, sides in self._sides.items():
+            if len(sides) < 2:
+                raise ValueError(f"{where} holds {[*sides.values()][0]} without its partner; save the adapter again")
             rank = lora.resolve(self.config["rank_pattern"], module, self.config["r"])
-            shape = self.shapes[self.names.index(name)]
-            if len(shape) < 2 or shape[0 if side == "A" else 1] != rank:
-                raise ValueError(
-                    f"{where} says rank {rank} for {module}, but {name} has shape {shape}; "
-                    f"correct r or rank_pattern in {CONFIG} (grouped convolutions cannot be learned)"
-                )
+            for side, axis in (("A", 0), ("B", 1)):
+                if shapes[sides[side]][axis : axis + 1] != (rank,):
+                    raise ValueError(
+                        f"{where} says rank {rank} for {module}, but {sides[side]} has shape {shapes[sides[side]]}; "
+                        f"correct r or rank_pattern in {CONFIG} (grouped convolutions cannot be learned)"
+                    )
 
     def _difference(self, other: AdapterLayout) -> str | None:
         for key in lora.KEPT:
             mine, its = self.config[key], other.config[key]
             if mine != its or (isinstance(mine, dict) and list(mine) != list(its)):
                 return f"{key} is {its!r}, expected {mine!r}"
-        if missing := sorted(set(self.names) - set(other.names), key=natural):
+        if missing := sorted(set(self.names) - set(other.names), key=lora.natural):
             return f"it lacks {missing[0]}"
-        if extra := sorted(set(other.names) - set(self.names), key=natural):
+        if extra := sorted(set(other.names) - set(self.names), key=lora.natural):
             return f"it also has {extra[0]}"
-        for name, *pair in zip(self.names, zip(self.shapes, self.dtypes), zip(other.shapes, other.dtypes), strict=True):
-            if pair[0] != pair[1]:
-                return f"{name} is {pair[1][1]} {pair[1][0]}, expected {pair[0][1]} {pair[0][0]}"
+        for i, name in enumerate(self.names):
+            mine, its = (f"{layout.dtypes[i]} {layout.shapes[i]}" for layout in (self, other))
+            if mine != its:
+                return f"{name} is {its}, expected {mine}"
         return None
 
 
@@ -209,10 +210,6 @@ def read_adapter(folder: Path) -> tuple[AdapterLayout, Tensor]:
         raise ValueError(f"{pickled[0]} may be a pickle and is never opened; save the adapter again as {WEIGHTS}")
     state = artifacts.read_tensors(weights)
     config = artifacts.read_json(folder / CONFIG)
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"{folder / CONFIG} holds {type(config).__name__}, not the fields of a PEFT config; save it again"
-        )
     layout = AdapterLayout.of(state, config, str(folder))
     for name in layout.names:
         _require_finite(name, state[name], str(weights))
@@ -278,16 +275,6 @@ def delta(layout: AdapterLayout, vector: Tensor) -> dict[str, Tensor]:
     return products
 
 
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a sorting key that puts layer 2 before layer 10."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
-
-
-def _module(name: str) -> str:
-    return name.removeprefix("base_model.model.")
-
-
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
@@ -295,15 +282,9 @@ def _dtype(tensor: Tensor) -> str:
 def _require_learnable(name: str, tensor: Tensor, config: Mapping[str, Any], where: str) -> None:
     if _dtype(tensor) not in DTYPES:
         raise ValueError(
-            f"{name} in {where} is {_dtype(tensor)}; a vector holds {', '.join(DTYPES)} exactly: convert it or leave it out"
+            f"{name} in {where} is {_dtype(tensor)}; a vector holds {', '.join(DTYPES)} exactly: convert it first"
         )
-    saved = (*(config["modules_to_save"] or ()), *lora.HEADS.get(config["task_type"] or "", ()))
-    parents = [_module(name).rsplit(".", i)[0] for i in range(1, name.count(".") + 1)]
-    if not MATRIX.match(name) and not any(parent.endswith(module) for parent in parents for module in saved):
-        raise ValueError(
-            f"{name} in {where} is neither a LoRA matrix nor of modules_to_save; save the adapter without it "
-            "(an embedding: save_pretrained(save_embedding_layers=False))"
-        )
+    lora.require_known(name, config, where)
 
 
 def _require_finite(name: str, tensor: Tensor, where: str) -> None:

@@ -72,8 +72,8 @@ def build(preset: str) -> Path:
     shutil.copytree(REPOSITORY / "book", work / "book", ignore=shutil.ignore_patterns("_build", "__pycache__"))
     shutil.copyfile(REPOSITORY / "_config.yml", work / "_config.yml")
     fill(work / "book", executed(preset))
-    jupyter_book = Path(sys.executable).with_name("jupyter-book")
-    command = [jupyter_book, "build", work / "book", "--nitpick", "--keep-going", "--all", "--quiet"]
+    program = str(Path(sys.executable).with_name("jupyter-book"))
+    command = [program, "build", str(work / "book"), "--nitpick", "--keep-going", "--all", "--quiet"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode or "WARNING" in done.stderr:
         sys.stderr.write(done.stdout * bool(done.returncode) + done.stderr)

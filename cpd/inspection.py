@@ -26,9 +26,9 @@ def inspect(zoo: AdapterZoo) -> dict[str, Any]:
         zoo: adapters; N of them cost N^2 distances.
 
     Returns:
-        JSON values. Norms and distances are in weight units; "distances" are means over pairs of checkpoints of one run,
-        of runs of one task, and of tasks (null where there is no such pair); "contradictions" are adapters whose nearest
-        adapter of another run has another task.
+        JSON values. Norms and distances are in weight units; "distances" are means over pairs of checkpoints of one
+        run, of runs of one task, and of tasks (null where there is no such pair); "contradictions" are adapters whose
+        nearest adapter of another run has another task.
     """
     among = np.concatenate([distances(_rows(zoo, i), zoo.vectors) for i in range(0, len(zoo.rows), ROWS)])
     norms = np.concatenate([np.linalg.norm(_rows(zoo, i), axis=1) for i in range(0, len(zoo.rows), ROWS)])

@@ -37,6 +37,7 @@ IGNORED = {"inference_mode", "lora_dropout", "init_lora_weights", "peft_version"
 IGNORED |= {"loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size", "runtime_config"}
 # Initializations that leave the base model as it was; the others (pissa, olora, corda, loftq, lora_ga, mica) change it.
 HARMLESS_INITIALIZATIONS = (True, False, None, "gaussian", "eva", "orthogonal")
+MATRIX = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?$")
 # What PEFT adds to modules_to_save by itself.
 HEADS = {"SEQ_CLS": ("classifier", "score"), "TOKEN_CLS": ("classifier", "score"), "QUESTION_ANS": ("qa_outputs",)}
 
@@ -54,6 +55,8 @@ def kept(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises:
         ValueError: if this is no plain LoRA adapter; names the field.
     """
+    if not isinstance(config, Mapping):
+        raise ValueError(f"the config of {where} holds no fields but {config!r}; save the adapter again with PEFT")  # noqa: TRY004
     kind = getattr(config.get("peft_type"), "value", config.get("peft_type"))
     if kind != "LORA":
         raise ValueError(
@@ -61,8 +64,8 @@ def kept(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     if (initialization := config.get("init_lora_weights", True)) not in HARMLESS_INITIALIZATIONS:
         raise ValueError(
-            f"{where} was initialized with init_lora_weights={initialization!r}, which changed the base model; convert it "
-            "to plain LoRA with save_pretrained(path_initial_model_for_weight_conversion=...)"
+            f"{where} was initialized with init_lora_weights={initialization!r}, which changed the base model; convert "
+            "it to plain LoRA with save_pretrained(path_initial_model_for_weight_conversion=...)"
         )
     for key in sorted(config):
         if (config[key] and key not in KEPT and key not in IGNORED) or (key == "bias" and config[key] != "none"):
@@ -102,6 +105,37 @@ def resolve(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
     """
     matching = (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module))
     return next(matching, default)
+
+
+def require_known(name: str, config: Mapping[str, Any], where: str) -> None:
+    """Check that a tensor is a LoRA matrix or of a module that is saved whole.
+
+    Args:
+        name: of the tensor in ``adapter_model.safetensors``.
+        config: fields that :func:`kept` returned.
+        where: what errors call the adapter.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    saved = (*(config["modules_to_save"] or ()), *HEADS.get(config["task_type"] or "", ()))
+    parents = [module_of(name).rsplit(".", i)[0] for i in range(1, name.count(".") + 1)]
+    if not MATRIX.match(name) and not any(parent.endswith(module) for parent in parents for module in saved):
+        raise ValueError(
+            f"{name} in {where} is neither a LoRA matrix nor of modules_to_save; save the adapter without it "
+            "(an embedding: save_pretrained(save_embedding_layers=False))"
+        )
+
+
+def module_of(name: str) -> str:
+    """Return a name without PEFT's prefix: the name in the base model."""
+    return name.removeprefix("base_model.model.")
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a sorting key that puts layer 2 before layer 10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
 
 def _plain(value: Any) -> Any:

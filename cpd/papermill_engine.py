@@ -131,7 +131,19 @@ def _clean(nb: NotebookNode, values: Mapping[str, Any]) -> None:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
         if "outputs" in cell:
-            cell["outputs"] = _without_progress(cell.outputs)
+            cell["outputs"] = [_without_places(output) for output in _without_progress(cell.outputs)]
+
+
+def _without_places(output: NotebookNode) -> NotebookNode:
+    """Name files in texts from the repository on, so that an output does not tell whose machine it comes from."""
+    from cpd.artifacts import root
+
+    places = {f"{root()}/": "artifacts/", f"{sys.prefix}/": ".venv/", f"{REPOSITORY}/": ""}
+    for texts, kind in [(output, "text"), *((output.get("data", {}), f"text/{kind}") for kind in ("plain", "html"))]:
+        for place, short in places.items():
+            if kind in texts:
+                texts[kind] = texts[kind].replace(place, short)
+    return output
 
 
 def _without_progress(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:

@@ -9,6 +9,7 @@ Source: ours.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 import yaml
 
 from cpd import artifacts
-from cpd.adapters import WEIGHTS, AdapterLayout, natural, read_adapter
+from cpd.adapters import WEIGHTS, AdapterLayout, read_adapter
+from cpd.lora import natural
 
 MATRIX, TABLE, CONDITIONS = "vectors.safetensors", "zoo.json", "conditions.yaml"
 
@@ -165,13 +167,17 @@ def _write(
     for task in dict.fromkeys(row.task for row in rows):
         if not conditions.get(task) or not all(text.strip() for text in conditions[task]):
             raise ValueError(f"task {task!r} has no condition text; say in {CONDITIONS} what the task is")
+    table = {"layout": layout.to_json(), "rows": [asdict(row) for row in rows], "conditions": dict(conditions)}
     with artifacts.building(out, {"kind": "zoo"}) as partial:
-        matrix = artifacts.create_matrix(partial / MATRIX, len(rows), layout.size)
-        for i, vector in enumerate(vectors):
-            matrix[i] = vector
-        matrix.flush()
-        table = {"layout": layout.to_json(), "rows": [asdict(row) for row in rows], "conditions": dict(conditions)}
-        artifacts.write_json(partial / TABLE, table)
+        try:
+            matrix = artifacts.create_matrix(partial / MATRIX, len(rows), layout.size)
+            for i, vector in enumerate(vectors):
+                matrix[i] = vector
+            matrix.flush()
+            artifacts.write_json(partial / TABLE, table)
+        except BaseException:
+            shutil.rmtree(partial)  # nothing to resume from: a zoo is gathered in one go
+            raise
 
 
 def _vector(folder: Path, layout: AdapterLayout) -> np.ndarray:
@@ -198,9 +204,9 @@ def _conditions(root: Path) -> dict[str, list[str]]:
 
 def _task(root: Path, path: Path, task: object) -> str:
     name = str(task)
-    if name.startswith(".") or Path(name).name != name or "\\" in name:
+    if not name or name.startswith(".") or Path(name).name != name or "\\" in name:
         raise ValueError(
-            f"{path} names the task {name!r}, which is a path or hidden; use the plain name of a folder in {root}"
+            f"{path} names the task {name!r}, which is empty, a path or hidden; use the name of a folder in {root}"
         )
     if not next(_adapters(root, name), None):
         raise ValueError(

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 import tiny
+import torch
 from peft import IA3Config, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from cpd import artifacts
-from cpd.adapters import CONFIG, WEIGHTS, AdapterLayout, delta, natural, read_adapter, write_adapter
+from cpd.adapters import CONFIG, WEIGHTS, AdapterLayout, delta, read_adapter, write_adapter
+from cpd.lora import natural
 
 QUERY = "bert.encoder.layer.0.attention.self.query"
 
@@ -240,9 +241,7 @@ def test_integers_strangers_and_halves_are_refused(saved: Path) -> None:
 )
 def test_layouts_say_how_they_differ(base: Path, change: dict[str, object], named: str) -> None:
     models = tiny.lora(base), tiny.lora(base, **change)
-    first, second = (
-        AdapterLayout.of(get_peft_model_state_dict(m), m.peft_config["default"].to_dict()) for m in models
-    )
+    first, second = (AdapterLayout.of(get_peft_model_state_dict(m), m.peft_config["default"].to_dict()) for m in models)
     first.require_same(first, "itself")
     with pytest.raises(ValueError, match=named):
         first.require_same(second, "the second")

@@ -94,6 +94,7 @@ def test_notebooks_do_not_import_each_other(path: Path) -> None:
 QUIET = """
 import importlib, pathlib, random, socket
 import numpy, torch
+import rich.default_styles  # which itself draws from ``random``; scikit-learn imports it
 def refuse(*args, **kwargs):
     raise OSError("importing cpd reached for the network")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse

@@ -195,8 +195,6 @@ def test_bad_plans_are_refused(fields: dict[str, object], named: str) -> None:
 
 
 def test_steps_draw_independent_numbers() -> None:
-    draws = {
-        float(torch.rand(1, generator=step_generator(seed, step))) for seed in range(3) for step in range(40)
-    }
+    draws = {float(torch.rand(1, generator=step_generator(seed, step))) for seed in range(3) for step in range(40)}
     assert len(draws) == 120
     assert torch.equal(torch.rand(3, generator=step_generator(1, 2)), torch.rand(3, generator=step_generator(1, 2)))

@@ -23,7 +23,13 @@ from cpd.tasks.card import Split, TextTask, accuracy, pearson
 
 WORDS = {"good": 1, "great": 1, "fine": 1, "bad": 0, "poor": 0, "dull": 0}
 FILLERS = ("film", "book", "meal", "song", "trip", "phone")
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
 ROBERTA = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
 
 

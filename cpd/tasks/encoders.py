@@ -8,18 +8,28 @@ Source: peft (LoRA, arXiv 2106.09685); target modules of "attention" as in the a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from cpd.presets import Finetuning
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 HUB = ("bert-base-uncased", "roberta-base", "microsoft/deberta-base")
 ENCODERS = ("minilm", *HUB)
+FRESH = ("classifier", "pooler")  # modules that a pretrained encoder may lack; they get the seeded initialization
 
 
 @dataclass(frozen=True)
@@ -30,11 +40,13 @@ class Architecture:
         query_value: modules of the choice "query_value".
         attention: modules of the choice "attention".
         head: the last linear layer of the classification head.
+        bf16: whether its forward pass can be computed in bfloat16.
     """
 
     query_value: tuple[str, ...]
     attention: tuple[str, ...]
     head: str
+    bf16: bool = True
 
 
 _BERT = ("query", "key", "value", "attention.output.dense")
@@ -42,7 +54,10 @@ ARCHITECTURES = {
     "bert": Architecture(("query", "value"), _BERT, "classifier"),
     "roberta": Architecture(("query", "value"), _BERT, "classifier.out_proj"),
     "deberta": Architecture(
-        ("in_proj",), ("in_proj", "pos_proj", "pos_q_proj", "attention.output.dense"), "classifier"
+        ("in_proj",),
+        ("in_proj", "pos_proj", "pos_q_proj", "attention.output.dense"),
+        "classifier",
+        bf16=False,  # its attention mask is the smallest float32, which bfloat16 cannot hold
     ),
 }
 
@@ -82,7 +97,7 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
         own dropout is off (ours: a third of the time of a step on a CPU); LoRA's is ``spec.dropout``.
 
     Raises:
-        ValueError: if the encoder is unknown, or its architecture is not in :data:`ARCHITECTURES`.
+        ValueError: if the encoder is unknown or incomplete, or its architecture is not in :data:`ARCHITECTURES`.
     """
     where = source(spec.base)
     config = AutoConfig.from_pretrained(where, num_labels=outputs)
@@ -95,22 +110,44 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
     architecture = ARCHITECTURES[config.model_type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.init_seed)
-        base = AutoModelForSequenceClassification.from_pretrained(where, config=config)
-        model = get_peft_model(base, _lora_config(spec, architecture))
+        base, about = AutoModelForSequenceClassification.from_pretrained(where, config=config, output_loading_info=True)
+        if not architecture.bf16:
+            _compute_in_float32(base)
+        model = get_peft_model(base, _lora_config(spec, architecture, _fresh(base, about["missing_keys"], spec.base)))
     model.peft_config["default"].base_model_name_or_path = public_name(spec.base)
     for name, parameter in model.named_parameters():
         parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, architecture))
     return model
 
 
-def _lora_config(spec: Finetuning, architecture: Architecture) -> LoraConfig:
+def _compute_in_float32(base: PreTrainedModel) -> None:
+    forward = base.forward
+
+    @wraps(forward)
+    def exact(*given: Any, **named: Any) -> Any:
+        with torch.autocast(base.device.type, enabled=False):
+            return forward(*given, **named)
+
+    base.forward = exact
+
+
+def _fresh(base: PreTrainedModel, missing: Iterable[str], name: str) -> list[str]:
+    """Return the modules that the base encoder's files do not hold: an adapter has to carry them to be complete."""
+    fresh = {key.removeprefix(f"{base.base_model_prefix}.").split(".")[0] for key in missing}
+    if strangers := sorted(fresh - set(FRESH)):
+        raise ValueError(f"{name} holds no weights of {strangers[0]}; save the whole encoder with save_pretrained")
+    return sorted(fresh | {"classifier"})
+
+
+def _lora_config(spec: Finetuning, architecture: Architecture, fresh: list[str]) -> LoraConfig:
     return LoraConfig(
         task_type=TaskType.SEQ_CLS,
+        base_model_name_or_path=public_name(spec.base),
         r=spec.rank,
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
         target_modules=list(getattr(architecture, spec.targets)),
-        modules_to_save=["classifier"],
+        modules_to_save=fresh,
     )
 
 

@@ -74,11 +74,11 @@ class TextDomain:
     @cached_property
     def layout(self) -> AdapterLayout:
         """Layout of the adapters of all tasks."""
-        return AdapterLayout.of(get_peft_model_state_dict(self._scorer), self._scorer.peft_config["default"].to_dict())
+        return AdapterLayout.of(_adapter(self._scorer), self._scorer.peft_config["default"].to_dict())
 
     def state(self, model: PeftModel) -> Tensor:
         """Return the adapter that ``model`` carries as a (K,) vector."""
-        return self.layout.flatten(get_peft_model_state_dict(model))
+        return self.layout.flatten(_adapter(model))
 
     def untrained(self) -> Tensor:
         """Return the (K,) vector of the initialization that all runs share."""
@@ -86,7 +86,7 @@ class TextDomain:
 
     def steps(self, task: str) -> int:
         """Return the number of fine-tuning steps of a task."""
-        return max(2, round(self.cards[task].steps * self.spec.scale))
+        return max(2, round(self._card(task).steps * self.spec.scale))
 
     def splits(self, task: str) -> Splits:
         """Return a task's training, selection and report rows."""
@@ -202,3 +202,8 @@ class TextDomain:
             chunks = [order[i : i + 64] for i in range(0, len(order), 64)]
             self._batches[task, split] = [(rows, self._pad(tokens, rows)) for rows in chunks]
         return self._batches[task, split]
+
+
+def _adapter(model: PeftModel) -> dict[str, Tensor]:
+    # By default peft asks the hub, at each call, whether the vocabulary was changed.
+    return get_peft_model_state_dict(model, save_embedding_layers=False)
