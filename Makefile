@@ -40,7 +40,9 @@ $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or newer is needed, this is %s; set PYTHON=" % sys.version if sys.version_info < (3, 11) else 0)'
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > .venv/uv.txt
-	.venv/bin/python -m pip install --quiet --require-hashes -r .venv/uv.txt
-	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements.txt || { \
+	  echo "uv could not (it reads neither pip's configuration nor the system's certificates): pip does it, slower"; \
+	  .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r requirements.txt; }
 	.venv/bin/uv pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation -e .
 	@touch $(READY)

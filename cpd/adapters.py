@@ -113,7 +113,7 @@ class AdapterLayout:
         state = {}
         for name, shape, dtype in zip(self.names, self.shapes, self.dtypes, strict=True):
             state[name] = vector[self.spans[name]].detach().reshape(shape).to(DTYPES[dtype], copy=True)
-            _require_finite(name, state[name], f"the vector written as {dtype}")
+            _require_finite(name, state[name], f"the vector, as {dtype},")
         return state
 
     def require_same(self, other: AdapterLayout, where: str) -> None:
@@ -137,18 +137,14 @@ class AdapterLayout:
         rank = lora.resolve(self.config["rank_pattern"], module, self.config["r"])
         return alpha / (math.sqrt(rank) if self.config["use_rslora"] else rank)
 
-    @property
+    @cached_property
     def pairs(self) -> dict[str, tuple[str, str]]:
         """Adapted modules of the base model, each with the names of its A and its B."""
-        return {module: (sides["A"], sides["B"]) for module, sides in self._sides.items()}
-
-    @cached_property
-    def _sides(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
         for name in self.names:
-            if match := MATRIX.match(name):
-                found.setdefault(_module(match["module"]), {})[match["side"]] = name
-        return found
+            if match := lora.MATRIX.match(name):
+                found.setdefault(lora.module_of(match["module"]), {})[match["side"]] = name
+        return {module: (sides["A"], sides["B"]) for module, sides in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the layout as JSON values; the patterns become lists because their order matters."""
@@ -163,17 +159,21 @@ class AdapterLayout:
         return cls(tuple(value["names"]), tuple(tuple(s) for s in value["shapes"]), tuple(value["dtypes"]), config)
 
     def _require_ranks(self, where: str) -> None:
-        shapes = dict(zip(self.names, self.shapes, strict=True))
-        for module, sides in self._sides.items():
-            if len(sides) < 2:
-                raise ValueError(f"{where} holds {[*sides.values()][0]} without its partner; save the adapter again")
+        sides = {
+            (lora.module_of(match["module"]), match["side"]): name
+            for name in self.names
+            if (match := lora.MATRIX.match(name))
+        }
+        for (module, side), name in sides.items():
+            if (module, "AB".replace(side, "")) not in sides:
+                raise ValueError(f"{where} holds {name} but not its partner; save the adapter again, it is incomplete")
             rank = lora.resolve(self.config["rank_pattern"], module, self.config["r"])
-            for side, axis in (("A", 0), ("B", 1)):
-                if shapes[sides[side]][axis : axis + 1] != (rank,):
-                    raise ValueError(
-                        f"{where} says rank {rank} for {module}, but {sides[side]} has shape {shapes[sides[side]]}; "
-                        f"correct r or rank_pattern in {CONFIG} (grouped convolutions cannot be learned)"
-                    )
+            shape = self.shapes[self.names.index(name)]
+            if len(shape) < 2 or shape[0 if side == "A" else 1] != rank:
+                raise ValueError(
+                    f"{where} says rank {rank} for {module}, but {name} has shape {shape}; "
+                    f"correct r or rank_pattern in {CONFIG} (grouped convolutions cannot be learned)"
+                )
 
     def _difference(self, other: AdapterLayout) -> str | None:
         for key in lora.KEPT:
@@ -184,10 +184,9 @@ class AdapterLayout:
             return f"it lacks {missing[0]}"
         if extra := sorted(set(other.names) - set(self.names), key=lora.natural):
             return f"it also has {extra[0]}"
-        for i, name in enumerate(self.names):
-            mine, its = (f"{layout.dtypes[i]} {layout.shapes[i]}" for layout in (self, other))
-            if mine != its:
-                return f"{name} is {its}, expected {mine}"
+        for name, *pair in zip(self.names, zip(self.shapes, self.dtypes), zip(other.shapes, other.dtypes), strict=True):
+            if pair[0] != pair[1]:
+                return f"{name} is {pair[1][1]} {pair[1][0]}, expected {pair[0][1]} {pair[0][0]}"
         return None
 
 
@@ -210,6 +209,10 @@ def read_adapter(folder: Path) -> tuple[AdapterLayout, Tensor]:
         raise ValueError(f"{pickled[0]} may be a pickle and is never opened; save the adapter again as {WEIGHTS}")
     state = artifacts.read_tensors(weights)
     config = artifacts.read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{folder / CONFIG} holds {type(config).__name__}, not the fields of a PEFT config; save it again"
+        )
     layout = AdapterLayout.of(state, config, str(folder))
     for name in layout.names:
         _require_finite(name, state[name], str(weights))
