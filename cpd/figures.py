@@ -36,9 +36,12 @@ LOOK: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the one look of the study; what is drawn outside is not touched."""
+    """Draw in the one look of the study and close what was drawn, or a notebook would show it twice."""
+    others = plt.get_fignums()
     with rc_context(LOOK):
         yield
+        for number in set(plt.get_fignums()).difference(others):
+            plt.close(number)
 
 
 def point_clouds(clouds: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], labels: Sequence[str]) -> Figure:

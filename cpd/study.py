@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from cpd import artifacts
+from cpd import artifacts, fitting
 from cpd.finetune import Domain, finetune
 from cpd.generator import CondPDiff
 from cpd.presets import Learning, Preset
@@ -60,9 +60,7 @@ def generator(zoo: AdapterZoo, learning: Learning, seed: int) -> CondPDiff:
     Returns:
         The generator.
     """
-    rows = [asdict(row) for row in zoo.rows]
-    made_by = {"rows": rows, "conditions": zoo.conditions, "layout": zoo.layout.to_json()}
-    digest = artifacts.address("zoo", made_by).name
+    digest = fitting.checked(zoo, "study")
     folder = artifacts.address("generators", {"zoo": digest, "learning": asdict(learning), "seed": seed})
     if not artifacts.is_complete(folder):
         CondPDiff.fit(zoo, learning, seed, folder.with_name(folder.name + ".partial")).save_pretrained(folder)

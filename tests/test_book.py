@@ -30,6 +30,10 @@ def tagged(notebook: dict[str, Any], tag: str) -> list[dict[str, Any]]:
     return [cell for cell in notebook["cells"] if tag in cell["metadata"].get("tags", [])]
 
 
+def images(cell: dict[str, Any]) -> int:
+    return sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+
+
 def complaints(executed: dict[str, Any], source: dict[str, Any], preset: str) -> list[str]:
     """Return what is wrong with an executed notebook; empty if it may be shown."""
     marks = executed["metadata"].get("papermill", {})
@@ -45,6 +49,9 @@ def complaints(executed: dict[str, Any], source: dict[str, Any], preset: str) ->
             "not marked as succeeded": marks.get("succeeded") is not True,
             "another preset": marks.get("parameters", {}).get("preset") != preset,
             "cells differ from the source's": mine != ["".join(cell["source"]) for cell in source["cells"]],
+            "a named figure not shown once": any(
+                "figure" in cell["metadata"].get("mystnb", {}) and images(cell) != 1 for cell in code(executed)
+            ),
             "a path of some machine": MACHINE_PATH.search(json.dumps(outputs)) is not None,
         }.items()
         if wrong
@@ -104,6 +111,7 @@ def test_the_gate_lets_a_good_notebook_pass() -> None:
         (lambda nb: nb["metadata"]["papermill"]["parameters"].update(preset="laptop"), "another preset"),
         (lambda nb: nb["cells"][2].update(source=["2 / 1"]), "cells differ from the source's"),
         (lambda nb: nb["cells"].pop(0), "cells differ from the source's"),
+        (lambda nb: nb["cells"][2]["metadata"].update(mystnb={"figure": {}}), "a named figure not shown once"),
         (lambda nb: nb["cells"][2]["outputs"][0].update(text="/home/me/x.py:1: W"), "a path of some machine"),
     ],
 )
