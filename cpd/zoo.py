@@ -8,11 +8,13 @@ Source: ours.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -22,6 +24,7 @@ from cpd.adapters import WEIGHTS, AdapterLayout, read_adapter
 from cpd.lora import natural
 
 MATRIX, TABLE, CONDITIONS = "vectors.safetensors", "zoo.json", "conditions.yaml"
+CHECKPOINT = re.compile(r"(checkpoint|ckpt|step|epoch|iter)[-_]?\d+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,10 @@ class AdapterZoo:
     def from_folders(cls, root: Path, out: Path, held_out: int = 0) -> AdapterZoo:
         """Gather PEFT folders laid out ``ROOT/TASK/.../adapter_model.safetensors`` with ``ROOT/conditions.yaml``.
 
-        With ``ROOT/TASK/RUN/CHECKPOINT/`` the folder below TASK is the run; with ``ROOT/TASK/ADAPTER/`` each adapter is
-        a run of its own. Digits at the end of the adapter's folder are its step.
+        With ``ROOT/TASK/.../RUN/.../CHECKPOINT/`` the first folder below TASK that differs is the run; with
+        ``ROOT/TASK/ADAPTER/`` each adapter is a run of its own, except that folders named like ``checkpoint-100``
+        directly below TASK are checkpoints of one run. Digits at the end of the adapter's folder are its step. Links
+        are followed.
 
         Args:
             root: the folder.
@@ -150,7 +155,8 @@ class AdapterZoo:
                 f"there is no TASK/.../{WEIGHTS} in {root}; put each task's adapters in a folder of its name"
             )
         layout, _ = read_adapter(folders[0][1])
-        rows = [Row(task, _run(root / task, folder), _step(folder.name)) for task, folder in folders]
+        runs = {folder: run for task in conditions for folder, run in _runs(root / task, folders).items()}
+        rows = [Row(task, runs[folder], _step(folder.name)) for task, folder in folders]
         kept_out = {run for task in conditions for run in _last_runs(rows, task, held_out)}
         rows = [Row(row.task, row.run, row.step, None, row.run in kept_out) for row in rows]
         _write(out, layout, rows, (_vector(folder, layout) for _, folder in folders), conditions)
@@ -186,12 +192,23 @@ def _vector(folder: Path, layout: AdapterLayout) -> np.ndarray:
     return vector.numpy()
 
 
+class _Loader(yaml.SafeLoader):
+    # A key is text even where YAML reads `no` or `1` as something else; of two equal keys none is dropped silently.
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [str(key.value) for key, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(f"{twice[0]!r} is there twice")
+        return {name: self.construct_object(value, deep) for name, (_, value) in zip(names, node.value, strict=True)}
+
+
 def _conditions(root: Path) -> dict[str, list[str]]:
     path = root / CONDITIONS
+    if (root / WEIGHTS).exists():
+        raise ValueError(f"{root} is itself an adapter; give the folder above its task, laid out TASK/.../{WEIGHTS}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}; write one line `TASK: what the task is` per task folder")
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not readable YAML ({error}); write one line `TASK: text` per task") from error
     if not isinstance(given, dict) or not given:
@@ -225,17 +242,29 @@ def _texts(path: Path, task: object, text: object) -> list[str]:
 
 def _adapters(root: Path, task: str) -> Iterator[Path]:
     """Yield the folders of a task that hold an adapter's config or weights, whatever state they are in."""
-    found = {
-        path.parent
-        for path in (root / task).rglob("adapter_*")
-        if path.name.startswith(("adapter_config", "adapter_model"))
+    found = []
+    for place, below, files in os.walk(root / task, followlinks=True):
+        folder = Path(place)
+        if any(name.startswith(("adapter_config", "adapter_model")) for name in files):
+            found.append(folder)
+        for link in (folder / name for name in below if (folder / name).is_symlink()):
+            if link.resolve() in (above.resolve() for above in (folder, *folder.absolute().parents)):
+                raise ValueError(f"{link} is a link to a folder that holds it; remove the link")
+    # A final adapter beside its checkpoints comes after them.
+    yield from sorted(found, key=lambda folder: natural(f"{folder}/\uffff"))
+
+
+def _runs(task: Path, folders: Sequence[tuple[str, Path]]) -> dict[Path, str]:
+    parts = {folder: folder.relative_to(task).parts for name, folder in folders if name == task.name}
+    above = {
+        folder: names[:-1] if len(names) > 1 or CHECKPOINT.match("".join(names)) else names
+        for folder, names in parts.items()
     }
-    yield from sorted(found, key=lambda folder: natural(str(folder)))
-
-
-def _run(task: Path, folder: Path) -> str:
-    parts = folder.relative_to(task).parts
-    return f"{task.name}/{parts[0] if parts else '.'}"
+    shared = len(os.path.commonprefix(list(above.values())))
+    return {
+        folder: f"{task.name}/{'/'.join(names[shared : shared + 1] or names[-1:]) or '.'}"
+        for folder, names in above.items()
+    }
 
 
 def _step(name: str) -> int:

@@ -33,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"adapters", "artifacts", "baselines", "finetune", "generator", "metrics", "presets", "tasks", "zoo"},
     "inspection": {"adapters", "artifacts", "baselines", "metrics", "zoo"},
     "report": {"artifacts"},
-    "study": LEARN | {"fitting", "artifacts", "baselines", "evaluation", "finetune", "generator", "metrics", "tasks", "zoo"},
+    "study": LEARN
+    | {"fitting", "artifacts", "baselines", "evaluation", "finetune", "generator", "metrics", "tasks", "zoo"},
     "parameters": {"presets"},
     "papermill_engine": {"artifacts", "parameters"},
     "book": {"artifacts", "presets"},

@@ -93,6 +93,54 @@ def test_adapters_directly_below_a_task_are_runs_of_their_own(root: Path, tmp_pa
     assert len({zoo.rows[i].run for i in zoo.of("spam")}) == 4
 
 
+def test_checkpoints_directly_below_a_task_are_one_run(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "spam" / "run-10")
+    for step in (9, 10):
+        shutil.move(root / "spam" / "run-2" / f"step-{step}", root / "spam" / f"checkpoint-{step}")
+    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    assert len({zoo.rows[i].run for i in zoo.of("spam")}) == 1
+    assert [zoo.rows[i].step for i in zoo.of("spam")] == [9, 10]
+
+
+def test_folders_that_all_runs_share_are_no_run(root: Path, tmp_path: Path) -> None:
+    (root / "spam").rename(root / "output")
+    (root / "spam").mkdir()
+    shutil.move(root / "output", root / "spam" / "output")
+    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo", held_out=1)
+    assert {zoo.rows[i].run for i in zoo.of("spam")} == {"spam/run-2", "spam/run-10"}
+    assert {row.run for row in zoo.rows if row.held_out} == {"films/run-10", "spam/run-10"}
+
+
+def test_final_adapter_beside_its_checkpoints_is_the_last_of_the_run(root: Path, tmp_path: Path) -> None:
+    whole, _ = root / "spam" / "run-10", shutil.rmtree(root / "spam" / "run-2")
+    for file in (whole / "step-10").iterdir():
+        shutil.copy(file, whole / file.name)
+    shutil.copytree(root / "films" / "run-2" / "step-9", whole / "step-10", dirs_exist_ok=True)
+    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    (last,) = zoo.last(held_out=False, task="spam")
+    np.testing.assert_array_equal(zoo.vectors[last], read_adapter(whole)[1].numpy())
+
+
+def test_linked_folders_are_followed_and_loops_refused(root: Path, tmp_path: Path) -> None:
+    shutil.move(root / "spam" / "run-10", tmp_path / "elsewhere")
+    (root / "spam" / "run-10").symlink_to(tmp_path / "elsewhere")
+    assert len(AdapterZoo.from_folders(root, tmp_path / "zoo").rows) == 8
+    (tmp_path / "elsewhere" / "loop").symlink_to(root / "spam")
+    refused(root, tmp_path / "other", str(root / "spam" / "run-10" / "loop"), "remove the link")
+
+
+def test_an_adapter_is_no_root(root: Path, tmp_path: Path) -> None:
+    refused(root / "spam" / "run-2" / "step-9", tmp_path / "zoo", "is itself an adapter")
+
+
+def test_task_names_are_text_and_none_is_dropped(root: Path, tmp_path: Path) -> None:
+    (root / "spam").rename(root / "no")
+    say(root, films="x", no="y")
+    assert AdapterZoo.from_folders(root, tmp_path / "zoo").tasks == ["films", "no"]
+    (root / "conditions.yaml").write_text("films: x\nno: y\nfilms: z\n")
+    refused(root, tmp_path / "other", "conditions.yaml", "'films' is there twice")
+
+
 def test_same_folder_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
     AdapterZoo.from_folders(root, tmp_path / "one")
     AdapterZoo.from_folders(root, tmp_path / "two")
