@@ -31,6 +31,8 @@ class Domain(Protocol):
     @property
     def names(self) -> list[str]: ...
     @property
+    def base(self) -> str: ...
+    @property
     def layout(self) -> AdapterLayout: ...
     def model(self) -> nn.Module: ...
     def state(self, model: Any) -> Tensor: ...
@@ -46,7 +48,7 @@ def run_spec(domain: Domain, task: str, seed: int) -> dict[str, Any]:
     for irrelevant in ("tasks", "runs", "held_out", "report_rows"):
         del spec[irrelevant]
     precision = fastest_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    return spec | {"task": task, "seed": seed, "steps": domain.steps(task), "precision": precision}
+    return spec | {"base": domain.base, "task": task, "seed": seed, "steps": domain.steps(task), "precision": precision}
 
 
 def finetune(domain: Domain, task: str, seed: int) -> Path:

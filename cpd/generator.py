@@ -70,7 +70,7 @@ class CondPDiff:
         noise = (learning.input_noise, learning.latent_noise)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.autoencoder = Autoencoder(layout.size, learning.latent, *noise).eval()
+            self.autoencoder = Autoencoder(len(normalizer.moving), learning.latent, *noise).eval()
             self.denoiser = Denoiser(learning.latent, known.shape[1], learning.width, learning.depth).eval()
         self.denoiser.center(known)
 
@@ -223,7 +223,9 @@ class CondPDiff:
         encoder = ConditionEncoder(
             about["encoder"]["kind"], about["encoder"]["model"], tuple(about["encoder"]["tasks"])
         )
-        normalizer = Normalizer(learning.normalization, layout.size, about["normalized_tasks"])
+        normalizer = Normalizer(
+            learning.normalization, layout.size, tensors["normalizer/moving"], about["normalized_tasks"]
+        )
         conditions = {task: tensors.pop(f"condition/{task}") for task in encoder.tasks}
         self = cls(layout, learning, about["seed"], normalizer, encoder, about["texts"], conditions)
         self.history = {name: tensors.pop(f"history/{name}").tolist() for name in self.history}

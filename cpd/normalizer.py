@@ -2,7 +2,7 @@
 
 The three kinds differ in what they give away. ``shared`` uses one mean and one standard deviation per coordinate for
 all tasks, so only the condition can tell the generator which task it is. ``per_task`` is the authors' choice: it needs
-the true task to scale back, and then zero already means that task's average adapter. ``none`` changes nothing.
+the true task to scale back, and then zero already means that task's average adapter. ``none`` scales nothing.
 Nothing here knows about latents or networks.
 """
 
@@ -20,13 +20,15 @@ CHUNK_BYTES = 64 * 2**20  # bytes of float64 read from the matrix at a time
 
 
 class Normalizer(nn.Module):
-    """Map vectors to zero mean and unit standard deviation per coordinate, and back.
+    """Map vectors to zero mean and unit standard deviation per learned coordinate, and back.
 
-    A coordinate that never moves has standard deviation 0: it normalizes to 0 and denormalizes to exactly its mean.
+    A coordinate that never moves in any row is not learned: it is left out, and comes back as exactly its value. That
+    is how a frozen part of a head stays with the generator.
 
     Args:
         kind: one of ``none``, ``shared``, ``per_task``.
         size: K, coordinates per vector.
+        moving: (M,) positions of the learned coordinates, increasing; None means all.
         tasks: names of the groups with statistics of their own, in order; used by ``per_task`` only.
 
     Raises:
@@ -35,16 +37,18 @@ class Normalizer(nn.Module):
 
     mean: Tensor
     std: Tensor
+    moving: Tensor
 
-    def __init__(self, kind: str, size: int, tasks: Sequence[str] = ()) -> None:
+    def __init__(self, kind: str, size: int, moving: Tensor | None = None, tasks: Sequence[str] = ()) -> None:
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"unknown normalization {kind!r}; known: {', '.join(KINDS)}")
         self.kind = kind
         self.tasks = tuple(tasks) if kind == "per_task" else ()
-        groups = len(self.tasks) if kind == "per_task" else int(kind == "shared")
+        groups = max(1, len(self.tasks))
         self.register_buffer("mean", torch.zeros(groups, size))
         self.register_buffer("std", torch.ones(groups, size))
+        self.register_buffer("moving", torch.arange(size) if moving is None else moving)
 
     @classmethod
     def fit(
@@ -62,7 +66,7 @@ class Normalizer(nn.Module):
             A normalizer with float32 statistics accumulated in float64.
 
         Raises:
-            ValueError: if there is no row, the lengths differ, or a value is NaN or infinite.
+            ValueError: if there is no row, the lengths differ, a value is NaN or infinite, or no coordinate moves.
 
         Source: ours; per_task is the authors' normalization (arXiv 2408.01415, released code) without its 0/0.
         """
@@ -71,48 +75,53 @@ class Normalizer(nn.Module):
         chosen = np.arange(len(vectors)) if index is None else np.asarray(index)
         groups = np.array(tasks)[chosen] if kind == "per_task" else np.full(len(chosen), "all tasks")
         names = np.unique(groups).tolist()
-        normalizer = cls(kind, vectors.shape[1], names)
+        moments = [_moments(vectors, chosen[groups == name], name) for name in names]
+        mean, std = (torch.from_numpy(np.stack(each)) for each in zip(*moments, strict=True))
+        moves = (std > 0).any(dim=0)
+        if not moves.any():
+            raise ValueError(f"no weight differs between the {len(chosen)} adapters of a task; add others to the zoo")
+        normalizer = cls(kind, vectors.shape[1], moves.nonzero()[:, 0], names)
         if kind == "none":
-            return normalizer
-        for i, name in enumerate(names):
-            mean, std = _moments(vectors, chosen[groups == name], name)
-            normalizer.mean[i], normalizer.std[i] = (torch.from_numpy(mean), torch.from_numpy(std))
+            mean, std = torch.where(moves, 0.0, mean), moves[None].float()
+        normalizer.mean, normalizer.std = mean, std
         return normalizer
 
     def normalize(self, x: Tensor, tasks: Sequence[str] | None = None) -> Tensor:
-        """Scale vectors to zero mean and unit standard deviation.
+        """Scale vectors to zero mean and unit standard deviation, and leave out what never moves.
 
         Args:
             x: (B, K) vectors in weight units.
             tasks: (B,) task of each row; needed by ``per_task`` only.
 
         Returns:
-            (B, K) dimensionless vectors, 0 where the standard deviation is 0.
+            (B, M) dimensionless vectors, 0 where the standard deviation is 0.
         """
-        if self.kind == "none":
-            return x
-        rows = self._rows(len(x), tasks)
-        std = self.std[rows]
-        return torch.where(std > 0, (x - self.mean[rows]) / torch.where(std > 0, std, 1.0), 0.0)
+        mean, std = self._statistics(len(x), tasks)
+        return torch.where(std > 0, (x[:, self.moving] - mean[:, self.moving]) / torch.where(std > 0, std, 1.0), 0.0)
 
     def denormalize(self, x: Tensor, tasks: Sequence[str] | None = None) -> Tensor:
         """Undo `normalize`.
 
         Args:
-            x: (B, K) dimensionless vectors.
+            x: (B, M) dimensionless vectors.
             tasks: (B,) task of each row; needed by ``per_task`` only.
 
         Returns:
             (B, K) vectors in weight units.
         """
-        if self.kind == "none":
-            return x
-        rows = self._rows(len(x), tasks)
-        return x * self.std[rows] + self.mean[rows]
+        mean, std = self._statistics(len(x), tasks)
+        vectors = mean.expand(len(x), -1).clone()
+        vectors[:, self.moving] += x * std
+        return vectors
+
+    def _statistics(self, count: int, tasks: Sequence[str] | None) -> tuple[Tensor, Tensor]:
+        """Return the (B, K) means and (B, M) standard deviations of each vector, or (1, ...) when all share one."""
+        rows = self._rows(count, tasks)
+        return self.mean[rows], self.std[rows][:, self.moving]
 
     def _rows(self, count: int, tasks: Sequence[str] | None) -> Tensor:
         """Find the row of statistics of each vector, (B,) or (1,) when all share one."""
-        if self.kind == "shared":
+        if self.kind != "per_task":
             return torch.zeros(1, dtype=torch.long)
         if tasks is None or len(tasks) != count:
             given = "none" if tasks is None else str(len(tasks))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,16 @@ def test_whatever_changes_a_run_changes_its_address(base: Path) -> None:
     for change in ({"rank": 2}, {"dropout": 0.1}, {"batch": 9}, {"select_rows": 7}, {"init_seed": 1}, {"keep": 3}):
         folders.add(artifacts.address("runs", run_spec(domain(base, **change), "reviews", 0)))
     assert len(folders) == 8
+
+
+def test_a_base_encoder_in_a_folder_is_known_by_its_files_and_not_by_where_they_lie(base: Path, tmp_path: Path) -> None:
+    here = run_spec(domain(base), "reviews", 0)
+    moved = Path(shutil.copytree(base, tmp_path / base.name))
+    assert run_spec(domain(moved), "reviews", 0) == here
+    assert str(base.parent) not in str(here)
+    tensors = artifacts.read_tensors(moved / "model.safetensors")
+    artifacts.write_tensors(moved / "model.safetensors", {name: 2 * t for name, t in tensors.items()})
+    assert run_spec(domain(moved), "reviews", 0) != here
 
 
 def test_killed_and_resumed_gives_the_same_bytes(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,10 @@ def test_b5_autoencoder_and_diffusion_in_one_run_reconstruct(good) -> None:
     torch.testing.assert_close(fitted.decode(z), back)
 
 
-def test_a_coordinate_that_never_moves_is_generated_exactly(good) -> None:
-    assert torch.equal(good[0].generate("task0", 3, 0)[:, -1], torch.full((3,), 0.25))
+def test_a_coordinate_that_never_moves_is_stored_and_not_learned(good) -> None:
+    fitted, made = good
+    assert torch.equal(fitted.generate("task0", 3, 0)[:, -1], torch.full((3,), 0.25))
+    assert fitted.autoencoder.size == made.layout.size - 1
 
 
 def test_guidance_1_is_off_and_other_scales_are_not(good) -> None:

@@ -36,19 +36,28 @@ def test_per_task_zero_is_that_tasks_soup_and_shared_zero_is_not() -> None:
     assert not torch.allclose(Normalizer.fit("shared", VECTORS, TASKS).denormalize(zero), soup, atol=0.1)
 
 
-@pytest.mark.parametrize("kind", ["shared", "per_task"])
-def test_b6_a_weight_that_never_moves_gives_no_nan(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["none", "shared", "per_task"])
+def test_b6_a_weight_that_never_moves_is_not_learned_and_comes_back_exactly(kind: str) -> None:
     still = VECTORS.copy()
     still[:, 3] = np.float32(0.1)
     still[:, 4] = 0.0
     still[:, 5] = np.float32(1e-41) * (np.arange(50) % 2)  # moves, but by less than float32 can divide by
     normalizer = Normalizer.fit(kind, still, TASKS)
-    other = torch.from_numpy(still) + 1.0  # rows the statistics have not seen
-    there = normalizer.normalize(other, TASKS)
-    assert bool(there.isfinite().all())
-    assert torch.equal(there[:, 3:6], torch.zeros(50, 3))
-    back = normalizer.denormalize(torch.randn(50, 9), TASKS)
-    assert torch.equal(back[:, 3], torch.full((50,), np.float32(0.1))), "must come back as exactly the mean"
+    assert normalizer.moving.tolist() == [0, 1, 2, 6, 7, 8]
+    there = normalizer.normalize(torch.from_numpy(still) + 1.0, TASKS)  # rows the statistics have not seen
+    assert there.shape == (50, 6) and bool(there.isfinite().all())
+    back = normalizer.denormalize(torch.randn(50, 6), TASKS)
+    assert torch.equal(back[:, 3], torch.full((50,), np.float32(0.1)))
+    assert torch.equal(back[:, 4], torch.zeros(50))
+
+
+def test_what_is_constant_within_each_task_only_is_learned_unless_each_task_has_its_own_statistics() -> None:
+    x = VECTORS.copy()
+    x[:, 2] = np.where(np.array(TASKS) == "a", 1.0, 3.0)
+    assert 2 in Normalizer.fit("shared", x, TASKS).moving
+    own = Normalizer.fit("per_task", x, TASKS)
+    assert 2 not in own.moving
+    assert own.denormalize(torch.zeros(2, 8), ["b", "a"])[:, 2].tolist() == [3.0, 1.0]
 
 
 def test_large_offsets_do_not_destroy_small_deviations() -> None:
@@ -71,7 +80,7 @@ def test_reads_a_memory_map_in_chunks_and_only_the_chosen_rows(tmp_path, monkeyp
 
 def test_saves_as_tensors() -> None:
     fitted = Normalizer.fit("per_task", VECTORS, TASKS)
-    empty = Normalizer("per_task", 9, fitted.tasks)
+    empty = Normalizer("per_task", 9, fitted.moving, fitted.tasks)
     empty.load_state_dict(fitted.state_dict())
     x = torch.from_numpy(VECTORS)
     assert torch.equal(empty.normalize(x, TASKS), fitted.normalize(x, TASKS))
@@ -87,6 +96,8 @@ def test_refuses_what_it_cannot_scale() -> None:
         Normalizer("minmax", 3)
     with pytest.raises(ValueError, match="one task name per row"):
         Normalizer.fit("shared", VECTORS, TASKS[:3])
+    with pytest.raises(ValueError, match="no weight differs between the 50 adapters"):
+        Normalizer.fit("shared", np.ones((50, 9), "f4"), TASKS)
     bad = VECTORS.copy()
     bad[40, 2] = np.inf
     with pytest.raises(ValueError, match="vectors of b hold NaN or infinite"):

@@ -8,6 +8,7 @@ Source: peft (LoRA, arXiv 2106.09685); target modules of "attention" as in the a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import wraps
@@ -24,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from cpd import artifacts
 from cpd.presets import Finetuning
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -78,6 +80,15 @@ def source(base: str) -> str:
     if base in HUB or Path(base).is_dir():
         return base
     raise ValueError(f"no encoder {base!r}; there are {', '.join(ENCODERS)}, or give the folder of a saved model")
+
+
+def identity(base: str) -> str:
+    """Return what tells a base encoder from all others: its name, or for a folder its name and a hash of its files."""
+    if base == "minilm" or base in HUB:
+        return base
+    files = sorted(path for path in Path(source(base)).iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
+    digest = hashlib.sha256("".join(f"{path.name} {artifacts.sha256(path)}\n" for path in files).encode()).hexdigest()
+    return f"{public_name(base)} {digest[:16]}"
 
 
 def tokenizer(base: str) -> PreTrainedTokenizerBase:

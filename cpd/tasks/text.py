@@ -22,7 +22,7 @@ from cpd.adapters import AdapterLayout
 from cpd.presets import Finetuning
 from cpd.tasks import glue, packaged
 from cpd.tasks.card import Metric, Splits, TextTask, splits
-from cpd.tasks.encoders import lora_model, tokenizer
+from cpd.tasks.encoders import identity, lora_model, tokenizer
 from cpd.training import autocast
 
 SUITES: dict[str, tuple[TextTask, ...]] = {"packaged": packaged.TASKS, "glue": glue.TASKS}
@@ -57,6 +57,11 @@ class TextDomain:
     def names(self) -> list[str]:
         """Names of the tasks, in the order of the table."""
         return list(self.cards)
+
+    @cached_property
+    def base(self) -> str:
+        """What tells the base encoder from all others, wherever it lies."""
+        return identity(self.spec.base)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
