@@ -197,7 +197,7 @@ _PAPER = Preset(
 _AUTHORS = Preset(
     "authors",
     Finetuning(
-        suite="glue", base="bert-base-uncased", targets="attention", rank=1, runs=1, held_out=0, keep=200, scale=4.0,
+        suite="glue", base="bert-base-uncased", targets="attention", rank=1, runs=1, keep=200, scale=4.0,
         learning_rate=1e-4, weight_decay=0.1,
     ),
     Learning(

@@ -92,9 +92,13 @@ def test_nearest_task_sees_training_adapters_only() -> None:
     made = zoo()
     assert evaluation.nearest_task(made, vectors_of(made, task="task1")) == ["task1"] * 18
     swapped = [replace(row, task="task0") if row.held_out else row for row in made.rows]
-    assert evaluation.nearest_task(
-        AdapterZoo(made.layout, made.vectors, swapped, made.conditions), vectors_of(made, task="task1", held_out=True)
-    ) == ["task1"] * 6
+    assert (
+        evaluation.nearest_task(
+            AdapterZoo(made.layout, made.vectors, swapped, made.conditions),
+            vectors_of(made, task="task1", held_out=True),
+        )
+        == ["task1"] * 6
+    )
 
 
 def test_a_wrong_condition_scaled_back_as_the_true_task_lands_at_the_true_task(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ Source: peft (LoRA, arXiv 2106.09685); target modules of "attention" as in the a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -24,6 +26,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from cpd import artifacts
 from cpd.presets import Finetuning
@@ -119,16 +122,32 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
         if hasattr(config, name):
             setattr(config, name, 0.0)
     architecture = ARCHITECTURES[config.model_type]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(spec.init_seed)
         base, about = AutoModelForSequenceClassification.from_pretrained(where, config=config, output_loading_info=True)
+        base.name_or_path = public_name(spec.base)
         if not architecture.bf16:
             _compute_in_float32(base)
         model = get_peft_model(base, _lora_config(spec, architecture, _fresh(base, about["missing_keys"], spec.base)))
-    model.peft_config["default"].base_model_name_or_path = public_name(spec.base)
     for name, parameter in model.named_parameters():
         parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, architecture))
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what transformers says of missing weights (`_fresh` refuses what may not be missing), and its bars."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _compute_in_float32(base: PreTrainedModel) -> None:
