@@ -21,6 +21,7 @@ test: $(READY)  ## every check; the tests come last
 	ruff format --check .
 	mypy cpd
 	codespell
+	deptry .
 	nbstripout --keep-id --verify $(NOTEBOOKS)
 	jupyter-book build book/ -n -W --keep-going --all -q
 	pytest
