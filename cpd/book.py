@@ -1,8 +1,8 @@
 """From executed notebooks to a book: stage the pages beside them, build, and print the headline numbers.
 
 ``python -m cpd.book PRESET`` builds the book of a run of your own in ``_build/PRESET/html``; with ``--publish`` the run
-becomes the committed one instead: its notebooks go to ``book/notebooks/``, its numbers to ``results/``. Nothing is
-computed here.
+becomes the committed one instead: its notebooks go to ``book/notebooks/``, its numbers to ``results/``, its headlines
+into the README. Nothing is computed here.
 
 Source: ours; the format of the table of contents is that of sphinx-external-toc.
 """
@@ -23,6 +23,7 @@ from cpd import artifacts
 from cpd.presets import PRESETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+MARKS = ("<!-- finding -->", "<!-- end of finding -->")
 
 
 def executed(preset: str) -> list[Path]:
@@ -85,16 +86,25 @@ def build(preset: str) -> Path:
 
 
 def publish(preset: str) -> Path:
-    """Make a preset's run the committed one: notebooks, table of contents and results; return the book's sources."""
+    """Make a preset's run the committed one: notebooks, contents, results, README; return the book's sources."""
     fill(REPOSITORY / "book", executed(preset))
     shutil.rmtree(REPOSITORY / "results", ignore_errors=True)
     shutil.copytree(artifacts.root() / preset / "results", REPOSITORY / "results")
+    readme = REPOSITORY / "README.md"
+    artifacts.write_bytes(readme, with_finding(readme.read_text(), REPOSITORY / "results").encode())
     return REPOSITORY / "book"
 
 
-def headlines(preset: str) -> list[str]:
+def with_finding(readme: str, results: Path) -> str:
+    """Return a README whose passage between the two marks lists the headlines of some results, and nothing else new."""
+    before, _, rest = readme.partition(MARKS[0])
+    passage = "\n".join(f"- {line}" for line in headlines(results))
+    return before + MARKS[0] + f"\n{passage}\n" + MARKS[1] + rest.partition(MARKS[1])[2]
+
+
+def headlines(results: Path) -> list[str]:
     """Return a line per notebook with what it found: its ``headline`` where it published one, else its numbers."""
-    return [_headline(path) for path in sorted((artifacts.root() / preset / "results").glob("*.json"))]
+    return [_headline(path) for path in sorted(results.glob("*.json"))]
 
 
 def _headline(path: Path) -> str:
@@ -113,7 +123,12 @@ def main() -> None:
         place = publish(asked.preset) if asked.publish else build(asked.preset) / "index.html"
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         raise SystemExit(f"cpd.book: {error}") from None
-    print(*headlines(asked.preset), "", f"Book of the {asked.preset} run: {place}", sep="\n")
+    print(
+        *headlines(artifacts.root() / asked.preset / "results"),
+        "",
+        f"Book of the {asked.preset} run: {place}",
+        sep="\n",
+    )
 
 
 if __name__ == "__main__":

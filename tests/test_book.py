@@ -149,7 +149,15 @@ def test_staging_lists_the_finished_notebooks_once_before_the_last_chapter(run: 
 
 
 def test_headlines_are_the_numbers_or_what_was_published_as_such(run: Path) -> None:
-    assert book.headlines("smoke") == ["00_a: score 0.1235, n 3", "01_b: all is well"]
+    assert book.headlines(run / "results") == ["00_a: score 0.1235, n 3", "01_b: all is well"]
+
+
+def test_the_readme_lists_the_headlines_between_its_marks_and_keeps_the_rest(run: Path) -> None:
+    once = book.with_finding("# T\n<!-- finding -->\nold\n<!-- end of finding -->\nend\n", run / "results")
+    assert once == (
+        "# T\n<!-- finding -->\n- 00_a: score 0.1235, n 3\n- 01_b: all is well\n<!-- end of finding -->\nend\n"
+    )
+    assert book.with_finding(once, run / "results") == once
 
 
 def test_a_preset_without_a_run_is_refused(run: Path) -> None:

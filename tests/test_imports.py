@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "toy": {"artifacts", "denoiser", "fitting", "metrics", "presets"},
     "evaluation": {"adapters", "artifacts", "baselines", "finetune", "generator", "metrics", "presets", "tasks", "zoo"},
     "inspection": {"adapters", "artifacts", "baselines", "metrics", "zoo"},
+    "cost": {"adapters", "generator", "presets", "zoo"},
     "report": {"artifacts"},
     "study": LEARN
     | {"fitting", "artifacts", "baselines", "evaluation", "finetune", "generator", "metrics", "tasks", "zoo"},
