@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -205,7 +206,7 @@ def read_adapter(folder: Path) -> tuple[AdapterLayout, Tensor]:
     """
     folder = Path(folder)
     weights = folder / WEIGHTS
-    if not weights.is_file() and (pickled := sorted(folder.glob("adapter_model.*"))):
+    if not os.path.lexists(weights) and (pickled := sorted(folder.glob("adapter_model.*"))):
         raise ValueError(f"{pickled[0]} may be a pickle and is never opened; save the adapter again as {WEIGHTS}")
     state = artifacts.read_tensors(weights)
     config = artifacts.read_json(folder / CONFIG)

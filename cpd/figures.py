@@ -117,13 +117,13 @@ def dots(rows: Sequence[str], series: Mapping[str, np.ndarray], xlabel: str, log
         The figure.
     """
     with style():
-        figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 0.6 + 0.32 * len(rows)), layout="constrained")
+        figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 1.0 + 0.36 * len(rows)), layout="constrained")
         for i, (label, values) in enumerate(series.items()):
             axis.plot(values, np.arange(len(rows)), "osD^v<>P"[i % 8], color=PALETTE[i], markersize=5, label=label)
         axis.set_yticks(np.arange(len(rows)), rows)
         axis.set(xlabel=xlabel, xscale="log" if log else "linear")
         axis.invert_yaxis()
-        figure.legend(loc="outside lower center", ncols=len(series))
+        figure.legend(loc="outside lower center", ncols=min(4, len(series)))
     return figure
 
 

@@ -202,6 +202,13 @@ def test_pickles_are_never_opened_whatever_their_name(saved: Path, tmp_path: Pat
     assert not (tmp_path / "exploded").exists()
 
 
+def test_a_link_to_weights_that_are_gone_is_a_missing_file_and_no_pickle(saved: Path) -> None:
+    (saved / WEIGHTS).unlink()
+    (saved / WEIGHTS).symlink_to(saved / "gone")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_adapter(saved)
+
+
 def test_missing_files_and_unreadable_configs_are_named(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=WEIGHTS):
