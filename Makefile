@@ -5,7 +5,7 @@ READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help study test full book lock
+.PHONY: help study test browser full book lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -16,15 +16,20 @@ study: $(READY)  ## environment, notebooks on the laptop preset, the book of tha
 	@set -e; for notebook in $(NOTEBOOKS); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
 	@python -m cpd.book laptop
 
-test: $(READY)  ## every check; the tests come last
+test: $(READY) browser  ## every check; the tests come last
 	ruff check .
 	ruff format --check .
 	mypy cpd
 	codespell
 	deptry .
 	nbstripout --keep-id --verify $(NOTEBOOKS)
-	jupyter-book build book/ -n -W --keep-going --all -q
 	pytest
+
+browser:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	  test "$$(id -u)" = 0 && command -v apt-get && echo "installing Chromium, for the tests of the book" && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	} > /dev/null || { echo "the tests of the book need a browser: install Chromium (Debian: apt-get install chromium)"; exit 1; }
 
 full: $(READY)  ## the committed run: GLUE, preset full, into book/notebooks and results (hours)
 	@set -e; for notebook in $(NOTEBOOKS); do echo "== $$notebook"; papermill $$notebook -p preset full; done

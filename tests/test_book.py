@@ -72,6 +72,12 @@ def test_executed_copies_may_be_shown(path: Path) -> None:
     assert complaints(read(path), read(ROOT / "notebooks" / path.name), "full") == []
 
 
+def test_every_notebook_has_an_executed_copy_and_its_numbers() -> None:
+    names = [path.stem for path in SOURCES]
+    assert [path.stem for path in EXECUTED] == names
+    assert sorted(path.stem for path in (ROOT / "results").glob("*.json")) == names
+
+
 def test_the_table_of_contents_lists_exactly_the_executed_copies() -> None:
     contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
     listed = [each["file"] for each in contents["chapters"] if each["file"].startswith("notebooks/")]
@@ -158,6 +164,11 @@ def test_the_readme_lists_the_headlines_between_its_marks_and_keeps_the_rest(run
         "# T\n<!-- finding -->\n- 00_a: score 0.1235, n 3\n- 01_b: all is well\n<!-- end of finding -->\nend\n"
     )
     assert book.with_finding(once, run / "results") == once
+
+
+def test_the_readme_quotes_the_committed_results() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme == book.with_finding(readme, ROOT / "results")
 
 
 def test_a_preset_without_a_run_is_refused(run: Path) -> None:
