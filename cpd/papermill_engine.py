@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ENGINE = "cpd"
 SCHEME = "cpd:"
+NO_PATH = ".ipynb"  # stands for an output path that was not given; papermill warns of one without an ending
 REPOSITORY = Path(__file__).resolve().parent.parent
 PASSIVE = {"-h", "--help", "--help-notebook", "--version", "--prepare-only"}
 TWO_VALUES = {"-p", "--parameters", "-r", "--parameters_raw"}
@@ -172,14 +173,14 @@ class StudyOutput:
 
     def pretty_path(self, path: str) -> str:
         """Return the output path as papermill's log shows it."""
-        return path.removeprefix(SCHEME) or f"artifacts/PRESET/notebooks/{self.source.name}"
+        return _chosen(path) or f"artifacts/PRESET/notebooks/{self.source.name}"
 
     def write(self, text: str, path: str) -> None:
         """Write the notebook, whole or not at all."""
         from cpd.artifacts import write_bytes
 
         notebook = json.loads(text)
-        target = self.target(path.removeprefix(SCHEME), notebook)
+        target = self.target(_chosen(path), notebook)
         self.latest = write_bytes(target.with_name(f"{target.stem}.unfinished.ipynb"), text.encode())
         if notebook["metadata"]["papermill"].get("succeeded"):
             self.latest = self.latest.replace(target)
@@ -253,8 +254,14 @@ def completed(arguments: Sequence[str], notebooks: Path) -> list[str]:
         there = ", ".join(sorted(path.name for path in notebooks.glob("*.ipynb"))) or "none"
         raise SystemExit(f"papermill: there is no notebook {words[0]}; the folder has {there}")
     chosen = any(option.partition("=")[0] == "--engine" for option in options)
-    output = "-" if words[1:] == ["-"] else SCHEME + "".join(words[1:])
+    output = "-" if words[1:] == ["-"] else SCHEME + ("".join(words[1:]) or NO_PATH)
     return [*options, *([] if chosen else ["--engine", ENGINE]), words[0], output]
+
+
+def _chosen(path: str) -> str:
+    """Return the output path that was asked for; empty if none was."""
+    name = path.removeprefix(SCHEME)
+    return "" if name == NO_PATH else name
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

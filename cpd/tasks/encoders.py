@@ -34,6 +34,7 @@ from cpd.presets import Finetuning
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 HUB = ("bert-base-uncased", "roberta-base", "microsoft/deberta-base")
 ENCODERS = ("minilm", *HUB)
+ATTENTION = "eager"  # PyTorch's fused attention has a backward pass on the CPU that takes half of a step's time
 FRESH = ("classifier", "pooler")  # modules that a pretrained encoder may lack; they get the seeded initialization
 
 
@@ -124,7 +125,9 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
     architecture = ARCHITECTURES[config.model_type]
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(spec.init_seed)
-        base, about = AutoModelForSequenceClassification.from_pretrained(where, config=config, output_loading_info=True)
+        base, about = AutoModelForSequenceClassification.from_pretrained(
+            where, config=config, attn_implementation=ATTENTION, output_loading_info=True
+        )
         base.name_or_path = public_name(spec.base)
         if not architecture.bf16:
             _compute_in_float32(base)
