@@ -206,7 +206,7 @@ _AUTHORS = Preset(
     ),
     Evaluating(generated=10, sampler="ddpm", sampler_steps=1000),
 )  # fmt: skip
-_LAPTOP = Preset("laptop", Finetuning(scale=0.8, report_rows=400), evaluating=Evaluating(wrong=2))
+_LAPTOP = Preset("laptop", Finetuning(runs=2, report_rows=400), evaluating=Evaluating(wrong=2))
 PRESETS: dict[str, Preset] = {each.name: each for each in (_SMOKE, _LAPTOP, _FULL, _PAPER, _AUTHORS)}
 PARTS = ("finetuning", "learning", "evaluating")
 AUTHORS_ALPHA = {1: 8, 2: 8, 4: 16, 16: 32}  # the authors' alpha of each rank
