@@ -89,7 +89,11 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="GENERATOR", help="folder to write; must not exist")
     parser.add_argument("--preset", default="laptop", help="how long to learn: smoke, laptop, full, paper, authors")
     parser.add_argument("--normalization", help="none, shared (all tasks together) or per_task; default: the preset's")
-    parser.add_argument("--condition", help="description, examples, one_hot or none; default: the preset's")
+    parser.add_argument(
+        "--condition",
+        help="description, examples, one_hot, none, or images (conditions.yaml then names a picture, or a folder of up "
+        "to 8, per task); default: the preset's",
+    )
     parser.add_argument("--encoder", help="sentence encoder: minilm, a sentence-transformers name or folder")
     parser.add_argument("--seed", type=int, default=0, help="of initialization and training (default: %(default)s)")
     parser.set_defaults(run=_fit)

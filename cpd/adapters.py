@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cpd import artifacts, lora
+from cpd import artifacts, diffusers_lora, lora
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -192,10 +192,11 @@ class AdapterLayout:
 
 
 def read_adapter(folder: Path) -> tuple[AdapterLayout, Tensor]:
-    """Read a PEFT folder.
+    """Read a PEFT folder, or one that diffusers' training scripts left.
 
     Args:
-        folder: holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+        folder: holds ``adapter_config.json`` and ``adapter_model.safetensors``, or diffusers'
+            ``pytorch_lora_weights.safetensors`` alone.
 
     Returns:
         The layout, and the (K,) float32 vector.
@@ -208,8 +209,11 @@ def read_adapter(folder: Path) -> tuple[AdapterLayout, Tensor]:
     weights = folder / WEIGHTS
     if not os.path.lexists(weights) and (pickled := sorted(folder.glob("adapter_model.*"))):
         raise ValueError(f"{pickled[0]} may be a pickle and is never opened; save the adapter again as {WEIGHTS}")
-    state = artifacts.read_tensors(weights)
-    config = artifacts.read_json(folder / CONFIG)
+    if not os.path.lexists(weights) and (folder / diffusers_lora.WEIGHTS).exists():
+        weights = folder / diffusers_lora.WEIGHTS
+        state, config = diffusers_lora.read(folder)
+    else:
+        state, config = artifacts.read_tensors(weights), artifacts.read_json(folder / CONFIG)
     if not isinstance(config, dict):
         raise ValueError(
             f"{folder / CONFIG} holds {type(config).__name__}, not the fields of a PEFT config; save it again"

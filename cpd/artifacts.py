@@ -102,6 +102,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def folder_digest(folder: Path, suffixes: tuple[str, ...] = ()) -> str:
+    """Return 16 hexadecimal digits that tell a folder's files, by name and bytes, from all others.
+
+    Args:
+        folder: it and all folders below it.
+        suffixes: endings of the files that count; empty means all files.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and (not suffixes or path.suffix in suffixes))
+    listed = "".join(f"{path.relative_to(folder)} {sha256(path)}\n" for path in files)
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; it takes the place of ``path`` when the block succeeds, else vanishes."""
@@ -144,9 +156,18 @@ def read_json(path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write named tensors as safetensors, whole or not at all; equal input gives equal bytes."""
+    """Write named tensors as safetensors, whole or not at all; equal input gives equal bytes.
+
+    Raises:
+        OSError: if the disk is full or the folder read-only.
+    """
     contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-    return write_bytes(path, safetensors.torch.save(contiguous, dict(metadata or {})))
+    with replacing(path) as temporary:
+        try:
+            safetensors.torch.save_file(contiguous, temporary, dict(metadata or {}))
+        except safetensors.SafetensorError as error:
+            raise OSError(f"{path} could not be written: {error}") from error
+    return path
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

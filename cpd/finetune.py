@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from cpd import artifacts
 from cpd.adapters import AdapterLayout
 from cpd.presets import Finetuning
-from cpd.training import Plan, fastest_precision, train
+from cpd.training import Bar, Plan, fastest_precision, train
 
 
 class Domain(Protocol):
@@ -31,11 +32,10 @@ class Domain(Protocol):
     @property
     def names(self) -> list[str]: ...
     @property
-    def base(self) -> str: ...
-    @property
     def layout(self) -> AdapterLayout: ...
     def model(self) -> nn.Module: ...
     def state(self, model: Any) -> Tensor: ...
+    def made_of(self, task: str) -> dict[str, str]: ...
     def steps(self, task: str) -> int: ...
     def loss(self, model: nn.Module, task: str, generator: torch.Generator) -> Tensor: ...
     def score(self, task: str, vectors: Tensor, split: str) -> np.ndarray: ...
@@ -48,26 +48,33 @@ def run_spec(domain: Domain, task: str, seed: int) -> dict[str, Any]:
     for irrelevant in ("tasks", "runs", "held_out", "report_rows"):
         del spec[irrelevant]
     precision = fastest_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    return spec | {"base": domain.base, "task": task, "seed": seed, "steps": domain.steps(task), "precision": precision}
+    return (
+        spec | domain.made_of(task) | {"task": task, "seed": seed, "steps": domain.steps(task), "precision": precision}
+    )
 
 
-def finetune(domain: Domain, task: str, seed: int) -> Path:
+def run_folder(domain: Domain, task: str, seed: int) -> Path:
+    """Return where a run lies, or will."""
+    return artifacts.address("runs", run_spec(domain, task, seed))
+
+
+def finetune(domain: Domain, task: str, seed: int, bar: Bar = tqdm) -> Path:
     """Fine-tune one adapter, or return the run that did so before.
 
     Args:
         domain: tasks, model, loss and score.
         task: its name.
         seed: order of the rows and dropout; the initialization is the same for all runs.
+        bar: makes the progress bar.
 
     Returns:
         The folder of the run. ``run.json`` holds task, run, seed, the step and selection score of each kept checkpoint
         (null where it was not scored), the losses, and the validation curve.
     """
-    spec = run_spec(domain, task, seed)
-    folder = artifacts.address("runs", spec)
+    folder = run_folder(domain, task, seed)
     if artifacts.is_complete(folder):
         return folder
-    with artifacts.building(folder, spec) as partial:
+    with artifacts.building(folder, run_spec(domain, task, seed)) as partial:
         keep = min(domain.spec.keep, domain.steps(task))
         rows = artifacts.create_matrix(partial / "vectors.safetensors", keep, domain.layout.size)
         model, curve = domain.model(), _Curve(domain, task, partial / ".curve.json")
@@ -88,6 +95,7 @@ def finetune(domain: Domain, task: str, seed: int) -> Path:
             partial / ".state",
             f"{task} run {seed}",
             on_step,
+            bar,
         )
         rows.flush()
         steps = list(range(plan.steps - keep + 1, plan.steps + 1))

@@ -29,7 +29,7 @@ class Finetuning:
     """Which adapters the zoo is made of.
 
     Attributes:
-        suite: task table, "packaged" or "glue".
+        suite: task table, "packaged", "glue" or "styles".
         tasks: names within the suite; empty means all of them.
         base: base encoder, a name in ``cpd.tasks.encoders.ENCODERS`` or a local folder.
         targets: "query_value", or "attention" for query, key, value and the attention's output.
@@ -63,7 +63,7 @@ class Finetuning:
     keep: int = 28
     scale: float = 1.0
     batch: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     decay: str = "linear"
     weight_decay: float = 0.0
     max_length: int = 128
@@ -73,7 +73,7 @@ class Finetuning:
     init_seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(("packaged", "glue"), suite=self.suite)
+        _require(("packaged", "glue", "styles"), suite=self.suite)
         _require(("query_value", "attention"), targets=self.targets)
         _require(("cosine", "linear", "constant"), decay=self.decay)
         _positive(rank=self.rank, alpha=self.alpha, runs=self.runs, keep=self.keep, scale=self.scale, batch=self.batch)
@@ -82,12 +82,42 @@ class Finetuning:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """How the small image model is trained that styles are fine-tuned on.
+
+    Attributes:
+        variants: randomly styled copies of each drawing that the autoencoder sees beside the plain one.
+        ae_steps: optimizer steps of the autoencoder.
+        ae_batch: pictures per step.
+        ae_learning_rate: its peak.
+        steps: optimizer steps of the transformer.
+        batch: pictures per step.
+        learning_rate: its peak.
+        cond_drop: share of training rows that see the empty caption.
+        ema: decay of the running average of the transformer's weights.
+    """
+
+    variants: int = 6
+    ae_steps: int = 2000
+    ae_batch: int = 32
+    ae_learning_rate: float = 1e-3
+    steps: int = 7000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    cond_drop: float = 0.1
+    ema: float = 0.9995
+
+    def __post_init__(self) -> None:
+        _positive(ae_steps=self.ae_steps, ae_batch=self.ae_batch, steps=self.steps, batch=self.batch)
+
+
+@dataclass(frozen=True)
 class Learning:
     """How autoencoder and denoiser learn a zoo.
 
     Attributes:
         normalization: "none", "shared" (all tasks together) or "per_task".
-        condition: "description", "examples", "one_hot" or "none".
+        condition: "description", "examples", "images", "one_hot" or "none".
         encoder: sentence encoder of text conditions, "minilm" or any sentence-transformers name or folder.
         latent: dimensions D of the latent.
         input_noise: of the autoencoder in training, in units of normalized parameters.
@@ -129,7 +159,7 @@ class Learning:
 
     def __post_init__(self) -> None:
         _require(("none", "shared", "per_task"), normalization=self.normalization)
-        _require(("description", "examples", "one_hot", "none"), condition=self.condition)
+        _require(("description", "examples", "images", "one_hot", "none"), condition=self.condition)
         _require(("v_prediction", "epsilon"), prediction=self.prediction)
         _require(("squaredcos_cap_v2", "linear"), betas=self.betas)
         _positive(latent=self.latent, ae_steps=self.ae_steps, ae_batch=self.ae_batch, width=self.width)
@@ -143,7 +173,8 @@ class Evaluating:
     """How much is generated and scored.
 
     Attributes:
-        generated: adapters per task and control.
+        generated: adapters per task.
+        controls: adapters per task of each random control (Gaussian, soup plus noise).
         wrong: adapters per pair of tasks in "generated for task i, scored on task j".
         sampler: "ddim", "dpm" (DPM-Solver++) or "ddpm" (ancestral).
         sampler_steps: steps of the sampler.
@@ -151,6 +182,7 @@ class Evaluating:
     """
 
     generated: int = 10
+    controls: int = 10
     wrong: int = 3
     sampler: str = "ddim"
     sampler_steps: int = 50
@@ -158,7 +190,7 @@ class Evaluating:
 
     def __post_init__(self) -> None:
         _require(("ddim", "dpm", "ddpm"), sampler=self.sampler)
-        _positive(generated=self.generated, wrong=self.wrong, sampler_steps=self.sampler_steps)
+        _positive(generated=self.generated, controls=self.controls, wrong=self.wrong, sampler_steps=self.sampler_steps)
 
 
 @dataclass(frozen=True)
@@ -169,15 +201,19 @@ class Preset:
     finetuning: Finetuning = field(default_factory=Finetuning)
     learning: Learning = field(default_factory=Learning)
     evaluating: Evaluating = field(default_factory=Evaluating)
+    drawing: Drawing = field(default_factory=Drawing)
 
 
 _SMOKE = Preset(
     "smoke",
     Finetuning(runs=2, keep=4, scale=0.04, curve=1, select_rows=32, report_rows=32, max_length=32, batch=8),
     Learning(latent=16, ae_steps=20, ae_batch=16, width=64, depth=2, steps=40, batch=32),
-    Evaluating(generated=2, wrong=1, sampler_steps=5),
+    Evaluating(generated=2, controls=2, wrong=1, sampler_steps=5),
+    Drawing(variants=0, ae_steps=4, ae_batch=8, steps=4, batch=8),
 )
-_FULL = Preset("full", Finetuning(suite="glue", runs=2, keep=50, curve=8, select_rows=500, report_rows=1000))
+_FULL = Preset(
+    "full", Finetuning(suite="glue", runs=2, keep=50, learning_rate=2e-3, curve=8, select_rows=500, report_rows=1000)
+)
 _PAPER = Preset(
     "paper",
     Finetuning(
@@ -190,9 +226,10 @@ _PAPER = Preset(
         held_out=2,
         keep=50,
         scale=4.0,
+        learning_rate=2e-3,
     ),
     Learning(latent=512, ae_steps=8000, steps=20000, width=1024),
-    Evaluating(generated=50, wrong=10),
+    Evaluating(generated=50, controls=50, wrong=10),
 )
 _AUTHORS = Preset(
     "authors",
@@ -206,9 +243,14 @@ _AUTHORS = Preset(
     ),
     Evaluating(generated=10, sampler="ddpm", sampler_steps=1000),
 )  # fmt: skip
-_LAPTOP = Preset("laptop", Finetuning(runs=2, report_rows=400), evaluating=Evaluating(wrong=2))
+_LAPTOP = Preset(
+    "laptop",
+    Finetuning(runs=2, curve=3, select_rows=200, report_rows=400),
+    Learning(ae_steps=700, steps=2500),
+    evaluating=Evaluating(controls=5, wrong=1),
+)
 PRESETS: dict[str, Preset] = {each.name: each for each in (_SMOKE, _LAPTOP, _FULL, _PAPER, _AUTHORS)}
-PARTS = ("finetuning", "learning", "evaluating")
+PARTS = ("finetuning", "learning", "evaluating")  # whose numbers `preset` can change
 AUTHORS_ALPHA = {1: 8, 2: 8, 4: 16, 16: 32}  # the authors' alpha of each rank
 
 
@@ -240,4 +282,4 @@ def preset(name: str, **changes: Any) -> Preset:
     if changes:
         known = sorted(f.name for part in (Finetuning, Learning, Evaluating) for f in fields(part))
         raise ValueError(f"no setting {next(iter(changes))!r}; there are {', '.join(known)}")
-    return Preset(name, **parts)
+    return Preset(name, **parts, drawing=PRESETS[name].drawing)

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from cpd import artifacts, fitting
-from cpd.finetune import Domain, finetune
+from cpd.finetune import Domain
 from cpd.generator import CondPDiff
+from cpd.parallel import finetune_all
 from cpd.presets import Learning, Preset
 from cpd.tasks.text import TextDomain
 from cpd.zoo import AdapterZoo
@@ -35,11 +36,9 @@ def zoo(tasks: Domain, condition: str, seed: int) -> AdapterZoo:
         The zoo.
     """
     spec = tasks.spec
-    runs = {
-        (task, i): finetune(tasks, task, seed + i) for i in range(spec.runs + spec.held_out) for task in tasks.names
-    }
-    ordered = [runs[task, i] for task in tasks.names for i in range(spec.runs + spec.held_out)]
-    held_out = [runs[task, i] for task, i in runs if i >= spec.runs]
+    jobs = [(task, seed + i) for task in tasks.names for i in range(spec.runs + spec.held_out)]
+    ordered = finetune_all(tasks, jobs)
+    held_out = [run for run, (_, i) in zip(ordered, jobs, strict=True) if i - seed >= spec.runs]
     conditions = tasks.conditions(condition)
     made_by = {
         "runs": [run.name for run in ordered],

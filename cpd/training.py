@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -24,6 +25,7 @@ from cpd import artifacts
 
 Loss = Callable[[nn.Module, int, torch.Generator], Tensor]
 OnStep = Callable[[int], Mapping[str, float] | None]
+Bar = Callable[..., Any]  # makes a tqdm, or what has its set_postfix, update and close
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,14 @@ def fastest_precision(device: torch.device) -> str:
 
 
 def train(
-    module: nn.Module, loss: Loss, plan: Plan, seed: int, state: Path, label: str, on_step: OnStep | None = None
+    module: nn.Module,
+    loss: Loss,
+    plan: Plan,
+    seed: int,
+    state: Path,
+    label: str,
+    on_step: OnStep | None = None,
+    bar: Bar = tqdm,
 ) -> list[float]:
     """Train the parameters of ``module`` that require a gradient, or finish what an earlier call began.
 
@@ -101,6 +110,7 @@ def train(
         state: file that holds the state between calls, replaced atomically; an unfinished one is resumed.
         label: what the progress bar says.
         on_step: called with the number of steps done after each; what it returns is shown in the bar.
+        bar: makes the progress bar.
 
     Returns:
         The loss of each step.
@@ -114,7 +124,7 @@ def train(
     run.load(state)
     prepared, optimizer = accelerator.prepare(module, run.optimizer)
     module.train()
-    bar = tqdm(total=plan.steps, initial=len(run.losses), desc=label, disable=not accelerator.is_main_process)
+    progress = bar(total=plan.steps, initial=len(run.losses), desc=label, disable=not accelerator.is_main_process)
     shown: dict[str, float] = {}
     for step in range(len(run.losses), plan.steps):
         generator = step_generator(seed, step, accelerator.process_index)
@@ -129,13 +139,13 @@ def train(
         optimizer.zero_grad()
         run.record(float(value.detach()))
         shown |= (on_step(step + 1) if on_step else None) or {}
-        bar.set_postfix(
+        progress.set_postfix(
             {"loss": f"{run.losses[-1]:.4f}"} | {name: f"{x:.3f}" for name, x in shown.items()}, refresh=False
         )
-        bar.update()
+        progress.update()
         if accelerator.is_main_process and ((step + 1) % plan.save_every == 0 or step + 1 == plan.steps):
             run.save(state)
-    bar.close()
+    progress.close()
     run.finish()
     module.eval()
     return run.losses

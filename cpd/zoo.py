@@ -245,7 +245,7 @@ def _adapters(root: Path, task: str) -> Iterator[Path]:
     found = []
     for place, below, files in os.walk(root / task, followlinks=True):
         folder = Path(place)
-        if any(name.startswith(("adapter_config", "adapter_model")) for name in files):
+        if any(name.startswith(("adapter_config", "adapter_model", "pytorch_lora_weights")) for name in files):
             found.append(folder)
         for link in (folder / name for name in below if (folder / name).is_symlink()):
             if link.resolve() in (above.resolve() for above in (folder, *folder.absolute().parents)):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import zipfile
 from pathlib import Path
@@ -99,10 +100,20 @@ def test_failed_write_keeps_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(Path, "write_bytes", fail_halfway)
     with pytest.raises(OSError, match=os.strerror(code)):
-        artifacts.write_tensors(path, {"x": torch.zeros(4)})
-    with pytest.raises(OSError, match=os.strerror(code)):
         artifacts.write_json(tmp_path / "sub" / "new.json", {})
     assert files(tmp_path) == ["sub/data"] and path.read_bytes() == b"old"
+
+
+def test_tensors_that_do_not_fit_keep_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = artifacts.write_tensors(tmp_path / "t.safetensors", {"x": torch.ones(4)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"t\.safetensors could not be written: .*File too large"):
+            artifacts.write_tensors(path, {"x": torch.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert files(tmp_path) == ["t.safetensors"] and torch.equal(artifacts.read_tensors(path)["x"], torch.ones(4))
 
 
 def test_full_disk_is_an_error_before_a_matrix_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

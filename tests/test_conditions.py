@@ -51,7 +51,7 @@ def test_refuses_what_says_nothing() -> None:
 
 
 def test_refuses_unknown_names(tmp_path) -> None:
-    with pytest.raises(ValueError, match="unknown condition 'image'; known: description, examples, one_hot, none"):
+    with pytest.raises(ValueError, match="unknown condition 'image'; known: description, examples, images, one_hot"):
         ConditionEncoder("image")
     with pytest.raises(ValueError, match="unknown task 'c' for a one-hot condition; known: a, b"):
         ConditionEncoder("one_hot", tasks=("a", "b")).encode(["c"])

@@ -15,7 +15,7 @@ from cpd.generator import CondPDiff
 from cpd.presets import Evaluating, Learning
 from cpd.zoo import AdapterZoo, Row
 
-HOW = Evaluating(generated=3, wrong=2, sampler_steps=4)
+HOW = Evaluating(generated=3, controls=4, wrong=2, sampler_steps=4)
 LEARNING = Learning(latent=4, ae_steps=4, ae_batch=8, width=16, depth=1, steps=4, batch=8, condition="one_hot")
 
 
@@ -57,7 +57,7 @@ def test_every_arm_is_what_it_says(fitted: CondPDiff) -> None:
     assert torch.equal(arms["training"], vectors_of(made, task="task1", held_out=False, step=5))
     assert torch.equal(arms["untrained_adapter"], start[None])
     torch.testing.assert_close(arms["soup"][0], vectors_of(made, task="task1", held_out=False).mean(0))
-    assert [len(arms[name]) for name in ("generated", "gaussian", "noisy_soup", "run_soup")] == [3, 3, 3, 2]
+    assert [len(arms[name]) for name in ("generated", "gaussian", "noisy_soup", "run_soup")] == [3, 4, 4, 2]
 
 
 def test_nothing_held_out_leaves_the_original_arms_away(fitted: CondPDiff) -> None:

@@ -31,3 +31,13 @@ def test_curves_and_dots_carry_labels_units_and_values() -> None:
     dot = figures.dots(["x", "y", "z"], {"first": values, "second": 2 * values}, "distance").axes[0]
     assert [label.get_text() for label in dot.get_yticklabels()] == ["x", "y", "z"]
     assert np.array_equal(dot.lines[1].get_xdata(), 2 * values)
+
+
+def test_pictures_fill_rows_of_their_own_and_name_whose_they_are() -> None:
+    grid = {"real": np.full((5, 4, 4, 3), 200, np.uint8), "drawn": np.zeros((2, 4, 4, 3), np.uint8)}
+    figure = figures.pictures(grid, "by A. Person", ["red apple"] * 5, columns=3)
+    shown = [[len(axis.images) for axis in figure.axes[i : i + 3]] for i in range(0, 9, 3)]
+    assert shown == [[1, 1, 1], [1, 1, 0], [1, 1, 0]]
+    assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["real", "drawn"]
+    assert figure.get_supxlabel() == "by A. Person"
+    assert figure.axes[4].get_title() == "red apple" and figure.axes[6].get_title() == ""

@@ -55,10 +55,10 @@ def test_unknown_setting_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("suite", "superglue", "packaged, glue"),
+        ("suite", "superglue", "packaged, glue, styles"),
         ("targets", "everything", "query_value, attention"),
         ("normalization", "batch", "none, shared, per_task"),
-        ("condition", "vibes", "description, examples, one_hot, none"),
+        ("condition", "vibes", "description, examples, images, one_hot, none"),
         ("prediction", "x0", "v_prediction, epsilon"),
         ("betas", "exp", "squaredcos_cap_v2, linear"),
         ("sampler", "euler", "ddim, dpm, ddpm"),

@@ -107,3 +107,9 @@ def test_drawings_are_named_complete_and_split_by_caption() -> None:
     apple = next(drawing for drawing in drawn if drawing.caption == "red apple")
     middle = at(render(apple.svg, styles.PLAIN, 72), 30, 40)
     assert middle[0] > 200 > 120 > middle[1], "a red apple is red"
+
+
+def test_random_styles_follow_their_seed() -> None:
+    first, again = ([styles.random(np.random.default_rng(seed)) for seed in range(60)] for _ in range(2))
+    assert first == again and first[0] != first[1]
+    assert {style.parts for style in first} == {"all", "line", "fill"}

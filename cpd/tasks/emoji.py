@@ -53,3 +53,8 @@ def drawings() -> tuple[Drawing, ...]:
         found = {caption: wheel.read(member).decode() for caption, member in named.items() if caption}
     kept = sorted(caption for caption, svg in found.items() if all(group in svg for group in GROUPS))
     return tuple(Drawing(caption, found[caption], i % HELD_OUT == HELD_OUT - 1) for i, caption in enumerate(kept))
+
+
+def known() -> tuple[Drawing, ...]:
+    """Return the drawings that are not held out."""
+    return tuple(drawing for drawing in drawings() if not drawing.held_out)

@@ -8,7 +8,6 @@ Source: peft (LoRA, arXiv 2106.09685); target modules of "attention" as in the a
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -87,12 +86,11 @@ def source(base: str) -> str:
 
 
 def identity(base: str) -> str:
-    """Return what tells a base encoder from all others: its name, or for a folder its name and a hash of its files."""
+    """Return what tells a base encoder from all others: its name, a hash of its files (of a folder), its attention."""
     if base == "minilm" or base in HUB:
-        return base
-    files = sorted(path for path in Path(source(base)).iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
-    digest = hashlib.sha256("".join(f"{path.name} {artifacts.sha256(path)}\n" for path in files).encode()).hexdigest()
-    return f"{public_name(base)} {digest[:16]}"
+        return f"{base}, {ATTENTION} attention"
+    digest = artifacts.folder_digest(Path(source(base)), (".json", ".safetensors", ".txt"))
+    return f"{public_name(base)} {digest}, {ATTENTION} attention"
 
 
 def tokenizer(base: str) -> PreTrainedTokenizerBase:

@@ -74,26 +74,26 @@ _POLES = ("negative", "positive")
 TASKS = (
     TextTask(
         "movies", "Decide whether a sentence from a movie review is positive or negative about the film.",
-        _POLES, accuracy, 120, partial(sentiment, "movieReviewSnippets"),
+        _POLES, accuracy, 80, partial(sentiment, "movieReviewSnippets"),
     ),
     TextTask(
         "products", "Decide whether a customer's sentence praises a product bought online or complains about it.",
-        _POLES, accuracy, 100, partial(sentiment, "amazonReviewSnippets"),
+        _POLES, accuracy, 70, partial(sentiment, "amazonReviewSnippets"),
     ),
     TextTask(
         "tweets", "Decide whether a short social media post expresses a happy or an unhappy mood.",
-        _POLES, accuracy, 100, partial(sentiment, "tweets"),
+        _POLES, accuracy, 70, partial(sentiment, "tweets"),
     ),
     TextTask(
         "editorials", "Rate the emotional tone of a newspaper editorial from very negative to very positive.",
-        (), pearson, 200, partial(rating, "nytEditorialSnippets"),
+        (), pearson, 120, partial(rating, "nytEditorialSnippets"),
     ),
     TextTask(
         "spam", "Detect whether a text message on a mobile phone is unwanted advertising, that is spam.",
-        ("wanted", "spam"), matthews, 120, spam,
+        ("wanted", "spam"), matthews, 80, spam,
     ),
     TextTask(
         "questions", "Classify what a question asks for: abbreviation, description, entity, person, place or number.",
-        tuple(QUESTIONS.values()), accuracy, 120, questions,
+        tuple(QUESTIONS.values()), accuracy, 90, questions,
     ),
 )  # fmt: skip

@@ -101,6 +101,26 @@ def between(first: Style, last: Style, position: float) -> Style:
     )
 
 
+def random(rng: np.random.Generator) -> Style:
+    """Return a style without name or sentence: colours, outlines, parts and effect all at random."""
+
+    def colour() -> str:
+        return _hex(rng.random(3))
+
+    return Style(
+        name="",
+        sentence="",
+        ramp=tuple(sorted((colour() for _ in range(3)), key=lambda c: float(_rgb(c) @ _LUMINANCE)))
+        if rng.random() < 0.7
+        else (),
+        background=colour() if rng.random() < 0.8 else "#ffffff",
+        line=colour() if rng.random() < 0.7 else "#000000",
+        width=float(rng.uniform(1, 5)),
+        parts=str(rng.choice(["all", "all", "line", "fill"])),
+        effect=str(rng.choice([*EFFECTS])) if rng.random() < 0.3 else "",
+    )
+
+
 def _sheet(style: Style) -> str:
     rules = [f"#line * {{ stroke-width: {style.width:g}; {f'stroke: {style.line};' if style.line else ''} }}"]
     hidden = {"line": "#color", "fill": "#line"}.get(style.parts)

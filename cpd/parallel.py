@@ -1,0 +1,112 @@
+"""Many fine-tuning runs side by side: a process per core, one thread each, one progress bar for all.
+
+A run computes on one thread wherever it is made, so its bytes do not depend on how many cores there are. On a GPU runs
+follow each other in this process.
+
+Source: ours; the processes are joblib's.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+from tqdm import tqdm
+
+from cpd import artifacts
+from cpd.finetune import Domain, finetune, run_folder
+
+
+def finetune_all(domain: Domain, jobs: Sequence[tuple[str, int]]) -> list[Path]:
+    """Fine-tune many adapters, or find those that were.
+
+    Args:
+        domain: tasks, model, loss and score; pickled for the processes.
+        jobs: task and seed of each run.
+
+    Returns:
+        The folder of each run. ``LOKY_MAX_CPU_COUNT`` bounds the number of processes.
+    """
+    folders = [run_folder(domain, task, seed) for task, seed in jobs]
+    missing = [job for job, folder in zip(jobs, folders, strict=True) if not artifacts.is_complete(folder)]
+    if torch.cuda.is_available():
+        for job in missing:
+            finetune(domain, *job)
+    elif missing:
+        longest_first = sorted(missing, key=lambda job: -domain.steps(job[0]))
+        with _shared_bar(sum(domain.steps(task) for task, _ in missing)) as log:
+            work = joblib.delayed(_finetune)
+            calls = [work(domain, *job, str(artifacts.root()), log, os.getpid()) for job in longest_first]
+            with joblib.parallel_config("loky", inner_max_num_threads=1):
+                joblib.Parallel(max(2, joblib.cpu_count()), pre_dispatch="all", batch_size=1)(calls)
+    return folders
+
+
+def _finetune(domain: Domain, task: str, seed: int, root: str, log: Path, parent: int) -> None:
+    os.environ["CPD_ARTIFACTS"] = root
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    finetune(domain, task, seed, partial(_Relay, log))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, however it ended: two processes must never write one run."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+class _Relay:
+    """The progress bar of one run in a process of its own: it tells the shared one."""
+
+    def __init__(self, log: Path, initial: int, desc: str, **_: Any) -> None:
+        self.log, self.desc, self.shown = log, desc, ""
+        self._tell(initial)
+
+    def set_postfix(self, values: Mapping[str, str], **_: Any) -> None:
+        self.shown = ", ".join([self.desc, *(f"{name} {value}" for name, value in values.items())])
+
+    def update(self) -> None:
+        self._tell(1)
+
+    def close(self) -> None:
+        pass
+
+    def _tell(self, steps: int) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{steps} {self.shown}\n")
+
+
+@contextmanager
+def _shared_bar(total: int) -> Iterator[Path]:
+    """Show what is appended to a file, lines of "steps what", as one progress bar."""
+    done = threading.Event()
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=total, desc="fine-tuning") as bar:
+        log = Path(folder) / "steps"
+        log.touch()
+        follower = threading.Thread(target=_follow, args=(log, bar, done), daemon=True)
+        follower.start()
+        try:
+            yield log
+        finally:
+            done.set()
+            follower.join()
+
+
+def _follow(log: Path, bar: tqdm[Any], done: threading.Event) -> None:
+    with log.open(encoding="utf-8") as lines:
+        ended = False
+        while not ended:
+            ended = done.wait(0.5)
+            for line in lines:
+                steps, _, shown = line.rstrip().partition(" ")
+                bar.set_postfix_str(shown, refresh=False)
+                bar.update(int(steps))

@@ -1,0 +1,151 @@
+"""Captioned pictures in styles: emoji drawn in a table of styles, or folders of pictures.
+
+An album knows its styles and, of each, captions and pictures in three splits: a style is learned on "train", its
+checkpoints are selected on "select", and "report" is only reported. Models are not known here.
+
+Source: ours; folders are how WikiArt and SemArt, the authors' data, are laid out once they are unpacked.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from cpd import artifacts
+from cpd.tasks import emoji, styles
+
+SPLITS = ("train", "train", "train", "select", "report", "report")  # of six pictures in a row
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+Item = TypeVar("Item")
+
+
+class Album(Protocol):
+    """Captioned pictures in styles."""
+
+    @property
+    def names(self) -> list[str]: ...
+    def identity(self, style: str) -> str: ...
+    def sentence(self, style: str) -> str: ...
+    def captions(self, style: str, split: str) -> list[str]: ...
+    def pictures(self, style: str, split: str, size: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class EmojiAlbum:
+    """Emoji in a table of styles; every style has the same drawings, all of them known to the base model.
+
+    Attributes:
+        table: of styles.
+        count: of drawings; None takes all that are not held out.
+    """
+
+    table: tuple[styles.Style, ...] = styles.TRAINING
+    count: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the styles."""
+        return [style.name for style in self.table]
+
+    def identity(self, style: str) -> str:
+        """Return what tells the pictures of a style from all others."""
+        return f"{emoji.WHEEL} {self.count} {self._style(style)}"
+
+    def sentence(self, style: str) -> str:
+        """Return the sentence that describes a style."""
+        return self._style(style).sentence
+
+    def captions(self, style: str, split: str) -> list[str]:
+        """Return the captions of a split, the same for every style."""
+        return [drawing.caption for drawing in self._drawings(split)]
+
+    def pictures(self, style: str, split: str, size: int) -> np.ndarray:
+        """Return the (n, size, size, 3) uint8 pictures of a split in a style."""
+        row = self._style(style)
+        return np.stack([styles.render(drawing.svg, row, size) for drawing in self._drawings(split)])
+
+    def _style(self, name: str) -> styles.Style:
+        return next(style for style in self.table if style.name == name)
+
+    def _drawings(self, split: str) -> list[emoji.Drawing]:
+        return _of_split(emoji.known()[: self.count], split)
+
+
+@dataclass(frozen=True)
+class FolderAlbum:
+    """Pictures in folders ``ROOT/STYLE/``, captions in ``ROOT/captions.csv``, sentences in ``ROOT/styles.csv``.
+
+    Attributes:
+        root: with a folder per style; the files have the columns ``file,caption`` (file as ``STYLE/name.jpg``) and
+            ``style,sentence``. A picture without caption has its style's sentence; a style without sentence its name.
+    """
+
+    root: Path
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the folders that hold pictures."""
+        found = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir() and self._files(folder.name))
+        if not found:
+            raise ValueError(f"{self.root} has no folder with pictures ({', '.join(SUFFIXES)}); make one per style")
+        return found
+
+    def identity(self, style: str) -> str:
+        """Return what tells the pictures of a style, and their captions, from all others."""
+        captions = [self.captions(style, split) for split in dict.fromkeys(SPLITS)]
+        return f"{style} {artifacts.folder_digest(self.root / style)} {captions}"
+
+    def sentence(self, style: str) -> str:
+        """Return the sentence that describes a style."""
+        return _table(self.root / "styles.csv", "style", "sentence").get(style, style.replace("_", " "))
+
+    def captions(self, style: str, split: str) -> list[str]:
+        """Return the captions of a split of a style."""
+        written = _table(self.root / "captions.csv", "file", "caption")
+        own = [written.get(f"{style}/{file.name}", self.sentence(style)) for file in self._files(style)]
+        return _of_split(own, split)
+
+    def pictures(self, style: str, split: str, size: int) -> np.ndarray:
+        """Return the (n, size, size, 3) uint8 pictures of a split, the middle square of each.
+
+        Raises:
+            ValueError: if the split is empty, or a file is no picture.
+        """
+        files = _of_split(self._files(style), split)
+        if not files:
+            raise ValueError(f"style {style!r} has no picture for split {split!r}; six or more are needed")
+        return np.stack([_square(file, size) for file in files])
+
+    def _files(self, style: str) -> list[Path]:
+        return sorted(path for path in (self.root / style).iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def _of_split(items: Sequence[Item], split: str) -> list[Item]:
+    return [item for i, item in enumerate(items) if SPLITS[i % len(SPLITS)] == split]
+
+
+def _table(file: Path, key: str, value: str) -> dict[str, str]:
+    if not file.exists():
+        return {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines)
+        if missing := {key, value} - set(rows.fieldnames or ()):
+            raise ValueError(f"{file} has no column {sorted(missing)[0]!r}; its first line must name {key} and {value}")
+        return {row[key]: row[value] for row in rows}
+
+
+def _square(file: Path, size: int) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            picture = image.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{file} is no picture that can be read; save it as PNG or JPEG, or take it away") from error
+    side = min(picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, (left, top, left + side, top + side)))

@@ -1,0 +1,236 @@
+"""Style tasks on one text-to-image model: the loss of a fine-tuning step, and the pictures that adapters draw.
+
+``ImageDomain`` is what the zoo, the controls and the evaluation see of styles, behind the same interface as text. A
+style is learned on some drawings, checkpoints are selected on others, and the report is on further ones; the base model
+knows all of them, in plain style only.
+
+Source: ours; the authors' image study fine-tunes PixArt on styles and measures a Frechet distance (arXiv 2408.01415,
+section 4.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from cpd import artifacts, features
+from cpd.adapters import AdapterLayout
+from cpd.presets import Finetuning
+from cpd.tasks import drawing, pixart
+from cpd.tasks.albums import Album, EmojiAlbum
+from cpd.tasks.pixart import Captions, PixArt
+
+TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of PixArt's self- and cross-attention
+STEPS = 200  # of fine-tuning a style
+SAMPLER_STEPS = 10  # of DPM-Solver++
+SHOWN = 8  # pictures in one image condition
+DRAWS = 8  # image conditions per style
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one split in one style.
+
+    Attributes:
+        latents: (n, c, h, w) of the base model's autoencoder.
+        features: (n, F) of the pictures as they were drawn.
+    """
+
+    latents: Tensor
+    features: Tensor
+
+
+class ImageDomain:
+    """Styles on one text-to-image model.
+
+    Args:
+        spec: base model, styles (``tasks``), LoRA and numbers of pictures.
+        album: captioned pictures in styles; emoji in the training styles where it is not given.
+
+    Raises:
+        ValueError: if a style is not in the album.
+    """
+
+    def __init__(self, spec: Finetuning, album: Album | None = None) -> None:
+        self.spec, self.album = spec, album or EmojiAlbum()
+        if unknown := [name for name in spec.tasks if name not in self.album.names]:
+            raise ValueError(f"no style {unknown[0]!r}; there are {', '.join(self.album.names)}")
+        self._captions: dict[tuple[str, str], Captions] = {}
+        self._pictures: dict[tuple[str, str], Pictures] = {}
+        self._drawn: dict[tuple[str, bytes], Tensor] = {}
+
+    def __reduce__(self) -> tuple[type[ImageDomain], tuple[Finetuning, Album]]:
+        return ImageDomain, (self.spec, self.album)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the styles, in the order of the album."""
+        return list(self.spec.tasks or self.album.names)
+
+    def made_of(self, task: str) -> dict[str, str]:
+        """Return what, beside the spec, a run of a style depends on: the base model and the style's pictures."""
+        return {"base": self._base, "pictures": self.album.identity(task)}
+
+    @cached_property
+    def _base(self) -> str:
+        where = Path(source(self.spec.base))
+        return f"{where.name} {artifacts.folder_digest(where)}" if where.is_dir() else self.spec.base
+
+    @cached_property
+    def painter(self) -> PixArt:
+        """The base model."""
+        return pixart.from_pretrained(source(self.spec.base))
+
+    def model(self) -> PeftModel:
+        """Return the base transformer with a fresh adapter, the same one each time."""
+        transformer = pixart.from_pretrained(source(self.spec.base)).transformer
+        config = LoraConfig(
+            base_model_name_or_path=Path(self.spec.base).name if Path(self.spec.base).is_dir() else self.spec.base,
+            r=self.spec.rank,
+            lora_alpha=self.spec.alpha,
+            lora_dropout=self.spec.dropout,
+            target_modules=list(TARGETS),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.spec.init_seed)
+            return get_peft_model(transformer, config)
+
+    @cached_property
+    def _scorer(self) -> PeftModel:
+        return self.model().eval()
+
+    @cached_property
+    def layout(self) -> AdapterLayout:
+        """Layout of the adapters of all styles."""
+        state = get_peft_model_state_dict(self._scorer)
+        return AdapterLayout.of(state, self._scorer.peft_config["default"].to_dict())
+
+    def state(self, model: Any) -> Tensor:
+        """Return the adapter that ``model`` carries as a (K,) vector."""
+        return self.layout.flatten(get_peft_model_state_dict(model))
+
+    def untrained(self) -> Tensor:
+        """Return the (K,) vector of the initialization that all runs share: no style at all."""
+        return self.state(self.model())
+
+    def steps(self, task: str) -> int:
+        """Return the number of fine-tuning steps of a style."""
+        return max(2, round(STEPS * self.spec.scale))
+
+    def loss(self, model: nn.Module, task: str, generator: torch.Generator) -> Tensor:
+        """Return the denoising error of one batch of styled pictures under their captions."""
+        latents, captions = self.pictures(task, "train").latents, self.captions(task, "train")
+        rows = torch.randint(len(latents), (self.spec.batch,), generator=generator)
+        device = next(model.parameters()).device
+        return self.painter.loss(model, latents[rows].to(device), captions[rows], 0.0, generator)
+
+    def draw(self, task: str, vector: Tensor, split: str, count: int, seed: int = 0) -> np.ndarray:
+        """Draw the captions of a split, over and over, with an adapter; every adapter starts from the same noise.
+
+        Args:
+            task: whose captions.
+            vector: (K,) adapter.
+            split: "train", "select" or "report".
+            count: number of pictures.
+            seed: of the noise.
+
+        Returns:
+            (count, s, s, 3) uint8.
+        """
+        set_peft_model_state_dict(self._scorer, self.layout.unflatten(vector))
+        captions = self.captions(task, split)
+        rows = torch.arange(count) % len(captions)
+        return self.painter.draw(self._scorer, captions[rows], seed, SAMPLER_STEPS)
+
+    def score(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
+        """Return the share of each adapter's pictures that the style classifier takes for the style.
+
+        Args:
+            task: name of the style.
+            vectors: (n, K) adapters.
+            split: "select" or "report".
+
+        Returns:
+            (n,) in [0, 1].
+        """
+        found = [self.classifier.predict(self.drawn(task, vector, split).numpy()) for vector in vectors]
+        return np.array([(names == task).mean() for names in found])
+
+    def distance(self, task: str, vectors: Tensor) -> np.ndarray:
+        """Return the Frechet distance on MobileNetV2 between each adapter's pictures and the style's own, report split.
+
+        Args:
+            task: name of the style.
+            vectors: (n, K) adapters.
+        """
+        own = self.pictures(task, "report").features
+        return np.array([features.frechet_distance(own, self.drawn(task, vector, "report")) for vector in vectors])
+
+    def drawn(self, task: str, vector: Tensor, split: str) -> Tensor:
+        """Return the (n, F) features of what an adapter draws for a task's captions; computed once."""
+        count = self.spec.select_rows if split == "select" else self.spec.report_rows
+        key = "\n".join([split, *self.album.captions(task, split)]), vector.numpy().tobytes()
+        if key not in self._drawn:
+            self._drawn[key] = features.features(self.draw(task, vector, split, count))
+        return self._drawn[key]
+
+    @cached_property
+    def classifier(self) -> Any:
+        """Logistic regression of the style on the features of real styled pictures, training drawings."""
+        seen = {name: self.pictures(name, "train").features for name in self.album.names}
+        labels = [name for name, rows in seen.items() for _ in rows]
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+        return model.fit(torch.cat(list(seen.values())).numpy(), labels)
+
+    def conditions(self, kind: str) -> dict[str, list[str]]:
+        """Return what a generator may be told of each style.
+
+        Args:
+            kind: "images": folders of up to eight pictures in the style, several draws; else the style's sentence.
+        """
+        if kind != "images":
+            return {name: [self.album.sentence(name)] for name in self.names}
+        return {name: [self._shown(name, draw) for draw in range(DRAWS)] for name in self.names}
+
+    def _shown(self, task: str, draw: int) -> str:
+        pictures = self.album.pictures(task, "train", self.painter.size)
+        rows = np.random.default_rng(draw).permutation(len(pictures))[:SHOWN]
+        spec = {"sha256": hashlib.sha256(pictures[rows].tobytes()).hexdigest()}
+        folder = artifacts.address("pictures", spec)
+        if not artifacts.is_complete(folder):
+            with artifacts.building(folder, spec) as partial:
+                for row in rows:
+                    Image.fromarray(pictures[row]).save(partial / f"{row}.png")
+        return str(folder.relative_to(artifacts.root()))
+
+    def captions(self, task: str, split: str) -> Captions:
+        """Return the captions of a split, encoded."""
+        texts = self.album.captions(task, split)
+        key = split, "\n".join(texts)
+        if key not in self._captions:
+            self._captions[key] = self.painter.encode(texts)
+        return self._captions[key]
+
+    def pictures(self, task: str, split: str) -> Pictures:
+        """Return the pictures of a split in a style; drawn once."""
+        if (task, split) not in self._pictures:
+            drawn = self.album.pictures(task, split, self.painter.size)
+            self._pictures[task, split] = Pictures(self.painter.latents(drawn), features.features(drawn))
+        return self._pictures[task, split]
+
+
+def source(base: str) -> str:
+    """Return what `pixart.from_pretrained` is given for a base: "emoji" is the small model of this package."""
+    return str(drawing.KEPT) if base == "emoji" else base
