@@ -18,7 +18,7 @@ from torch import Tensor
 from cpd.metrics import distances
 
 if TYPE_CHECKING:
-    from cpd.presets import Learning
+    from cpd.settings import Learning
     from cpd.zoo import AdapterZoo
 
 

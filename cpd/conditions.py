@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from cpd import artifacts, features
@@ -113,15 +112,7 @@ def _features(where: str) -> Tensor:
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
     if not 1 <= len(files) <= MOST_PICTURES:
         raise ValueError(f"{where} has {len(files)} pictures ({', '.join(PICTURES)}); 1 to {MOST_PICTURES} are needed")
-    return torch.cat([features.features(_picture(file)) for file in files]).mean(dim=0)
-
-
-def _picture(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("RGB"))[None]
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{file} is no picture that can be read; save it as PNG or JPEG") from error
+    return torch.cat([features.features(np.asarray(features.read_picture(file))[None]) for file in files]).mean(dim=0)
 
 
 @cache

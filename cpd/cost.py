@@ -22,7 +22,7 @@ from peft import LoraConfig
 
 from cpd.adapters import AdapterLayout
 from cpd.generator import CondPDiff
-from cpd.presets import Learning
+from cpd.settings import Learning
 from cpd.zoo import AdapterZoo, Row
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -7,7 +7,7 @@ Source: ours; the arms are those of the study's design, the intervals Student's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from cpd import baselines, metrics
 from cpd.finetune import Domain
 from cpd.generator import CondPDiff
-from cpd.presets import Evaluating
+from cpd.settings import Evaluating
 from cpd.zoo import AdapterZoo
 
 ARMS = {
@@ -91,15 +91,31 @@ def score_arms(domain: Domain, made: Mapping[str, Mapping[str, Tensor]]) -> dict
     Returns:
         Task -> arm -> n scores.
     """
+    return measure_arms(lambda task, vectors: domain.score(task, vectors, "report"), made, "scoring adapters")
+
+
+def measure_arms(
+    measure: Callable[[str, Tensor], np.ndarray], made: Mapping[str, Mapping[str, Tensor]], label: str
+) -> dict[str, dict[str, list[float]]]:
+    """Measure every arm of every task.
+
+    Args:
+        measure: of a task and (n, K) adapters to n numbers.
+        made: task -> arm -> (n, K).
+        label: of the progress bar.
+
+    Returns:
+        Task -> arm -> n numbers.
+    """
     total = sum(len(vectors) for each in made.values() for vectors in each.values())
-    scores: dict[str, dict[str, list[float]]] = {}
-    with tqdm(total=total, desc="scoring adapters") as bar:
+    found: dict[str, dict[str, list[float]]] = {}
+    with tqdm(total=total, desc=label) as bar:
         for task, each in made.items():
-            scores[task] = {}
+            found[task] = {}
             for arm, vectors in each.items():
-                scores[task][arm] = domain.score(task, vectors, "report").tolist()
+                found[task][arm] = measure(task, vectors).tolist()
                 bar.update(len(vectors))
-    return scores
+    return found
 
 
 def cross(domain: Domain, adapters: Mapping[str, Tensor]) -> np.ndarray:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import io
 import zipfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,6 +35,23 @@ SIZE = 1280  # features of a picture
 SEEN = 96  # pixels, height and width at which a picture is looked at
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, per channel
 CHUNK = 128  # pictures at a time
+LARGEST = 100_000_000  # pixels of a picture file that is read
+
+
+def read_picture(file: Path) -> Image.Image:
+    """Read a picture file: upright, in RGB, white where it is transparent.
+
+    Raises:
+        ValueError: if it is no picture, is damaged, or has more pixels than `LARGEST`.
+    """
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > LARGEST:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than {LARGEST:,}")
+            seen = ImageOps.exif_transpose(image).convert("RGBA")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file} is no picture that can be read ({error}); save it as PNG or JPEG again") from error
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
 @torch.no_grad()
@@ -74,6 +93,9 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
     Returns:
         Squared feature units; small sets look farther apart than they are, so compare equal n and m only.
+
+    Raises:
+        ValueError: if there are fewer than 2 of either.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -108,6 +130,8 @@ class _Given(nn.Module):
 
 
 def _compared(metric: Metric, a: Tensor, b: Tensor) -> float:
+    if (least := min(len(a), len(b))) < 2:
+        raise ValueError(f"a distance needs 2 pictures of either set, got {len(a)} and {len(b)}; {2 - least} missing")
     metric.update(a, real=True)
     metric.update(b, real=False)
     value = metric.compute()

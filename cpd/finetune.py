@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from cpd import artifacts
 from cpd.adapters import AdapterLayout
-from cpd.presets import Finetuning
+from cpd.settings import Finetuning
 from cpd.training import Bar, Plan, fastest_precision, train
 
 

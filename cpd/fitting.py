@@ -21,7 +21,7 @@ from torch.nn import functional
 from cpd.autoencoder import Autoencoder
 from cpd.denoiser import Denoiser, diffusion_loss, schedule
 from cpd.normalizer import Normalizer
-from cpd.presets import Learning
+from cpd.settings import Learning
 from cpd.training import Plan, train
 
 if TYPE_CHECKING:

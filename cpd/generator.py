@@ -24,7 +24,7 @@ from cpd.autoencoder import Autoencoder
 from cpd.conditions import ConditionEncoder
 from cpd.denoiser import Denoiser, guided, noise_generators, sample, schedule
 from cpd.normalizer import Normalizer
-from cpd.presets import Learning
+from cpd.settings import Learning
 
 if TYPE_CHECKING:
     from cpd.zoo import AdapterZoo

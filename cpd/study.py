@@ -14,7 +14,7 @@ from cpd import artifacts, fitting
 from cpd.finetune import Domain
 from cpd.generator import CondPDiff
 from cpd.parallel import finetune_all
-from cpd.presets import Learning, Preset
+from cpd.settings import Learning, Preset
 from cpd.tasks.text import TextDomain
 from cpd.zoo import AdapterZoo
 

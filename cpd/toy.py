@@ -19,7 +19,8 @@ from torch import Tensor
 
 from cpd.denoiser import Denoise, Denoiser, Scheduler, noise_generators, sample
 from cpd.fitting import fit_denoiser
-from cpd.presets import Learning, preset
+from cpd.presets import preset
+from cpd.settings import Learning
 
 TRAINING_SAMPLES = 20_000
 LEARNING = Learning(latent=2, width=128, depth=3, steps=3500, batch=512, learning_rate=4e-3, cond_drop=0.4)

@@ -7,7 +7,7 @@ from synthetic import zoo
 
 from cpd import baselines
 from cpd.generator import CondPDiff
-from cpd.presets import Learning
+from cpd.settings import Learning
 
 QUICK = Learning(latent=8, ae_steps=5, ae_batch=8, width=32, depth=1, steps=5, batch=16, condition="one_hot")
 

@@ -1,7 +1,7 @@
 """Costs: every size is measured on its own, in order, and a larger adapter is a larger process."""
 
 from cpd.cost import measure_each
-from cpd.presets import Learning
+from cpd.settings import Learning
 
 
 def test_sizes_come_back_in_order_and_memory_grows_with_the_adapter() -> None:

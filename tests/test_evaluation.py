@@ -12,7 +12,7 @@ from synthetic import Zoo as Synthetic
 
 from cpd import evaluation
 from cpd.generator import CondPDiff
-from cpd.presets import Evaluating, Learning
+from cpd.settings import Evaluating, Learning
 from cpd.zoo import AdapterZoo, Row
 
 HOW = Evaluating(generated=3, controls=4, wrong=2, sampler_steps=4)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cpd import features
 
@@ -27,6 +32,53 @@ def test_both_distances_are_zero_for_equal_laws_and_see_a_shift() -> None:
     a, b = noise(60, 0.0, 1.0), noise(60, 0.0, 1.0)
     assert features.frechet_distance(a, b) == pytest.approx(0, abs=1e-4)
     assert abs(features.kernel_distance(a, noise(61, 0.0, 1.0))) < 0.3 < features.kernel_distance(a, b + 1)
+
+
+def test_a_distance_says_how_many_pictures_are_missing() -> None:
+    for distance in (features.frechet_distance, features.kernel_distance):
+        with pytest.raises(ValueError, match="got 5 and 1; 1 missing"):
+            distance(noise(5, 0.0, 1.0), torch.zeros(1, 4))
+
+
+def drawn(mode: str, file: Path) -> np.ndarray:
+    """Save two squares, dark grey and white, in a mode of its own; return what is read."""
+    picture = Image.new("L", (8, 4), 255)
+    picture.paste(60, (0, 0, 4, 4))
+    picture.convert(mode).save(file)
+    return np.asarray(features.read_picture(file))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "CMYK"])
+def test_a_picture_is_the_same_in_every_mode(mode: str, tmp_path: Path) -> None:
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    assert np.array_equal(drawn(mode, file), drawn("RGB", tmp_path / "b.png"))
+
+
+def test_what_is_transparent_is_white_and_a_camera_turned_is_turned_back(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (np.asarray(features.read_picture(tmp_path / "clear.png")) == 255).all()
+    turned, exif = Image.new("RGB", (8, 4)), Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=exif)
+    assert features.read_picture(tmp_path / "turned.jpg").size == (4, 8)
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole)
+    header = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    giant = whole.read_bytes()[:8] + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    bad = {
+        "empty": b"",
+        "cut": whole.read_bytes()[:3000],
+        "text": b"no picture",
+        "giant": giant,
+        "page": b"<html></html>",
+    }
+    for name, data in bad.items():
+        (tmp_path / f"{name}.png").write_bytes(data)
+        with pytest.raises(ValueError, match=rf"{name}\.png is no picture that can be read"):
+            features.read_picture(tmp_path / f"{name}.png")
 
 
 def test_the_kernel_distance_leaves_the_random_state_alone() -> None:

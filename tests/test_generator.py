@@ -11,7 +11,7 @@ from synthetic import Zoo, centres, zoo
 
 from cpd import fitting, generator
 from cpd.generator import CondPDiff
-from cpd.presets import Learning
+from cpd.settings import Learning
 from cpd.training import train
 
 QUICK = Learning(latent=8, ae_steps=6, ae_batch=8, width=32, depth=1, steps=8, batch=16, condition="one_hot")

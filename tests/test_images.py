@@ -19,9 +19,10 @@ from cpd import artifacts, evaluation, study
 from cpd.adapters import write_adapter
 from cpd.conditions import ConditionEncoder
 from cpd.finetune import run_spec
-from cpd.presets import Drawing, Evaluating, Finetuning, Learning
+from cpd.presets import STYLES
+from cpd.settings import Drawing, Evaluating, Finetuning, Learning
 from cpd.tasks import drawing, emoji, images, pixart, styles
-from cpd.tasks.albums import Album, EmojiAlbum, FolderAlbum
+from cpd.tasks.albums import Album, EmojiAlbum, FolderAlbum, Together, album
 from cpd.tasks.images import ImageDomain
 
 LEARNING = Learning(latent=8, ae_steps=6, ae_batch=8, width=32, depth=1, steps=8, batch=16, condition="images")
@@ -37,7 +38,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def domain(base: Path, album: Album = ALBUM, **changes: object) -> ImageDomain:
-    spec = {"suite": "styles", "base": str(base), "tasks": ("night", "sunset"), "rank": 1, "runs": 2, "keep": 2}
+    spec = {"suite": "emoji", "base": str(base), "tasks": ("night", "sunset"), "rank": 1, "runs": 2, "keep": 2}
     spec |= {"scale": 0.02, "batch": 2, "select_rows": 4, "report_rows": 4, "curve": 1}
     return ImageDomain(Finetuning(**spec | changes), album)  # type: ignore[arg-type]
 
@@ -101,21 +102,21 @@ def test_an_album_of_folders_has_captions_sentences_and_squares(tmp_path: Path) 
     for i in range(6):
         Image.new("RGB", (30, 20), (40 * i, 0, 0)).save(tmp_path / "ink_wash" / f"{i}.png")
     (tmp_path / "captions.csv").write_text("file,caption\nink_wash/3.png,a bridge\n")
-    album = FolderAlbum(tmp_path)
-    assert album.names == ["ink_wash"] and album.sentence("ink_wash") == "ink wash"
-    assert album.captions("ink_wash", "select") == ["a bridge"]
-    assert album.captions("ink_wash", "train") == ["ink wash"] * 3
-    assert album.pictures("ink_wash", "report", 8)[:, 0, 0].tolist() == [[160, 0, 0], [200, 0, 0]]
-    assert album.pictures("ink_wash", "train", 8).shape == (3, 8, 8, 3)
-    before = album.identity("ink_wash")
+    own = FolderAlbum(tmp_path)
+    assert own.names == ["ink_wash"] and own.sentence("ink_wash") == "ink wash"
+    assert own.captions("ink_wash", "select") == ["a bridge"]
+    assert own.captions("ink_wash", "train") == ["ink wash"] * 3
+    assert own.pictures("ink_wash", "report", 8)[:, 0, 0].tolist() == [[160, 0, 0], [200, 0, 0]]
+    assert own.pictures("ink_wash", "train", 8).shape == (3, 8, 8, 3)
+    before = own.identity("ink_wash")
     (tmp_path / "captions.csv").write_text("file,caption\nink_wash/3.png,a tower\n")
-    assert album.identity("ink_wash") != before
+    assert own.identity("ink_wash") != before
     (tmp_path / "captions.csv").write_text("picture,caption\n")
     with pytest.raises(ValueError, match=r"captions.csv has no column 'file'"):
-        album.captions("ink_wash", "train")
+        own.captions("ink_wash", "train")
     (tmp_path / "ink_wash" / "0.png").write_text("no picture")
     with pytest.raises(ValueError, match=r"0\.png is no picture"):
-        album.pictures("ink_wash", "train", 8)
+        own.pictures("ink_wash", "train", 8)
 
 
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
 
 def test_the_classifier_knows_real_styles_it_was_not_trained_on(base: Path) -> None:
     made = domain(base, tasks=())
-    found = [made.classifier.predict(made.pictures(name, "report").features.numpy()) == name for name in made.names]
+    found = [made.classifier.predict(made.real(name, "report").numpy()) == name for name in made.names]
     assert np.mean(found) > 0.8
 
 
@@ -197,9 +198,47 @@ def test_a_run_is_another_where_base_or_style_is_and_the_same_wherever_the_base_
     assert run_spec(domain(moved), "night", 0) != here
 
 
-def test_an_unknown_style_is_refused(base: Path) -> None:
-    with pytest.raises(ValueError, match="no style 'cubist'; there are night, sunset, forest"):
-        domain(base, tasks=("cubist",))
+@pytest.mark.parametrize("name", ["cubist", "../night", "night/.."])
+def test_an_unknown_style_is_refused(base: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"no style '{name}'; there are night, sunset, forest"):
+        domain(base, tasks=(name,))
+
+
+def test_an_adapter_of_another_base_is_refused(base: Path) -> None:
+    made = domain(base)
+    with pytest.raises(ValueError, match=rf"this layout needs \({made.layout.size},\)"):
+        made.draw("night", torch.zeros(made.layout.size + 1), "select", 2)
+
+
+def test_all_styles_together_are_one_after_the_other() -> None:
+    one = Together(EmojiAlbum(styles.TRAINING[:2], 12))
+    both = [EmojiAlbum((style,), 12).pictures(style.name, "train", 8) for style in styles.TRAINING[:2]]
+    assert np.array_equal(one.pictures("together", "train", 8), np.concatenate(both))
+    assert len(one.captions("together", "train")) == 12 == len(one.pictures("together", "train", 8))
+    assert one.identity("together") != Together(EmojiAlbum(styles.TRAINING[1:3], 12)).identity("together")
+
+
+def test_the_parts_of_a_suite_share_no_style_but_the_ends_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    training, held_out, family = (album("emoji", part) for part in ("training", "held_out", "family"))
+    assert (len(training.names), len(held_out.names), len(family.names)) == (16, 8, 11)
+    assert not set(training.names) & set(held_out.names)
+    monkeypatch.delenv("CPD_ALBUM_DIR", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"CPD_ALBUM_DIR is ''; .* training/STYLE/"):
+        album("folder", "training")
+
+
+def test_a_folder_of_ones_own_pictures_is_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: Path) -> None:
+    for style, colour in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
+        (tmp_path / "training" / style).mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (20, 30), colour).save(tmp_path / "training" / style / f"{i}.jpg")
+    monkeypatch.setenv("CPD_ALBUM_DIR", str(tmp_path))
+    made = ImageDomain(replace(STYLES["smoke"].finetuning, suite="folder", base=str(base), tasks=()))
+    assert made.names == ["blue", "red"]
+    assert made.loss(made.model(), "red", torch.Generator().manual_seed(0)).isfinite()
+    (tmp_path / "training" / "red" / "5.jpg").unlink()
+    with pytest.raises(ValueError, match=r"style 'red' has 5 pictures in .*red, 1 are missing"):
+        made.album.pictures("red", "report", 8)
 
 
 def test_a_condition_of_pictures_is_their_mean_and_bad_ones_are_named(
@@ -216,6 +255,10 @@ def test_a_condition_of_pictures_is_their_mean_and_bad_ones_are_named(
     torch.testing.assert_close(both, (first + second) / 2)
     with pytest.raises(FileNotFoundError, match="no picture or folder nowhere"):
         encoder.encode(["nowhere"])
+    Image.open(tmp_path / "shown/0.png").convert("RGBA").save(tmp_path / "opaque.png")
+    Image.new("P", (5, 9)).save(tmp_path / "shown/2.png")
+    torch.testing.assert_close(encoder.encode(["opaque.png"])[0], first)
+    assert encoder.encode(["shown"]).isfinite().all(), "pictures of several sizes and modes"
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty has 0 pictures .* 1 to 8 are needed"):
         encoder.encode(["empty"])

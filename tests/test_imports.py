@@ -9,39 +9,40 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "cpd"
-LEARN = {"adapters", "presets", "training"}
+LEARN = {"adapters", "settings", "training"}
 NETWORKS = {"autoencoder", "conditions", "denoiser", "normalizer"}
 ALLOWED: dict[str, set[str]] = {
-    "presets": set(),
+    "settings": set(),
+    "presets": {"settings"},
     "artifacts": set(),
     "figures": set(),
     "lora": set(),
     "diffusers_lora": {"artifacts"},
     "adapters": {"artifacts", "diffusers_lora", "lora"},
-    "training": {"artifacts", "presets"},
+    "training": {"artifacts", "settings"},
     "normalizer": {"artifacts"},
     "autoencoder": {"artifacts"},
     "features": {"artifacts"},
-    "conditions": {"artifacts", "features", "presets"},
+    "conditions": {"artifacts", "features", "settings"},
     "denoiser": {"artifacts"},
     "metrics": {"adapters"},
-    "tasks": {"presets", "artifacts", "adapters", "denoiser", "features", "lora", "training", "tasks"},
+    "tasks": {"settings", "artifacts", "adapters", "denoiser", "features", "lora", "training", "tasks"},
     "finetune": LEARN | {"artifacts", "lora"},
     "zoo": LEARN | {"artifacts", "finetune", "lora", "metrics"},
-    "baselines": {"adapters", "metrics", "presets", "zoo"},
+    "baselines": {"adapters", "metrics", "settings", "zoo"},
     "fitting": LEARN | NETWORKS | {"artifacts", "zoo"},
     "generator": LEARN | NETWORKS | {"artifacts", "fitting", "zoo"},
-    "toy": {"artifacts", "denoiser", "fitting", "metrics", "presets"},
-    "evaluation": {"adapters", "artifacts", "baselines", "finetune", "generator", "metrics", "presets", "tasks", "zoo"},
+    "toy": {"artifacts", "denoiser", "fitting", "metrics", "presets", "settings"},
+    "evaluation": {"baselines", "finetune", "generator", "metrics", "settings", "zoo"},
     "inspection": {"adapters", "artifacts", "baselines", "metrics", "zoo"},
-    "cost": {"adapters", "generator", "presets", "zoo"},
+    "cost": {"adapters", "generator", "settings", "zoo"},
     "report": {"artifacts"},
-    "parallel": {"artifacts", "finetune", "presets", "training"},
+    "parallel": {"artifacts", "finetune", "settings", "training"},
     "study": LEARN | {"fitting", "artifacts", "finetune", "generator", "metrics", "parallel", "tasks", "zoo"},
     "parameters": {"presets"},
     "papermill_engine": {"artifacts", "parameters"},
     "book": {"artifacts", "presets"},
-    "__main__": LEARN | {"artifacts", "conditions", "generator", "inspection", "metrics", "zoo"},
+    "__main__": LEARN | {"artifacts", "conditions", "generator", "inspection", "metrics", "presets", "zoo"},
     "__init__": set(),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

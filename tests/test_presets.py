@@ -4,12 +4,20 @@ from dataclasses import fields
 
 import pytest
 
-from cpd.presets import AUTHORS_ALPHA, PRESETS, Evaluating, Finetuning, Learning, preset
+from cpd.presets import AUTHORS_ALPHA, PRESETS, STYLES, preset
+from cpd.settings import Evaluating, Finetuning, Learning
 
 
 def test_presets_are_the_documented_ones_and_name_themselves() -> None:
     assert list(PRESETS) == ["smoke", "laptop", "full", "paper", "authors"]
     assert all(preset(name) == PRESETS[name] and PRESETS[name].name == name for name in PRESETS)
+
+
+def test_the_presets_of_styles_name_themselves_too_and_say_which_there_are() -> None:
+    assert all(preset(name, STYLES) == STYLES[name] and STYLES[name].name == name for name in STYLES)
+    assert all(each.finetuning.base not in ("minilm", "bert-base-uncased") for each in STYLES.values())
+    with pytest.raises(ValueError, match="no preset 'authors'; there are smoke, laptop, full, paper"):
+        preset("authors", STYLES)
 
 
 def test_changes_reach_their_part_and_leave_the_table_alone() -> None:
@@ -55,7 +63,7 @@ def test_unknown_setting_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("suite", "superglue", "packaged, glue, styles"),
+        ("suite", "superglue", "packaged, glue, emoji, folder"),
         ("targets", "everything", "query_value, attention"),
         ("normalization", "batch", "none, shared, per_task"),
         ("condition", "vibes", "description, examples, images, one_hot, none"),

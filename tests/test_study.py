@@ -9,7 +9,7 @@ import torch
 from cpd import fitting, study
 from cpd.finetune import Domain
 from cpd.generator import CondPDiff
-from cpd.presets import Learning
+from cpd.settings import Learning
 from cpd.tasks.text import TextDomain
 from cpd.zoo import AdapterZoo
 

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from cpd import artifacts
 from cpd.adapters import read_adapter, write_adapter
 from cpd.finetune import finetune
-from cpd.presets import Finetuning
+from cpd.settings import Finetuning
 from cpd.tasks import card, glue, packaged, text
 from cpd.tasks.card import Split, Splits, TextTask
 from cpd.tasks.text import SUITES, TextDomain

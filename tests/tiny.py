@@ -18,7 +18,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from cpd.presets import Finetuning
+from cpd.settings import Finetuning
 from cpd.tasks.card import Split, TextTask, accuracy, pearson
 
 WORDS = {"good": 1, "great": 1, "fine": 1, "bad": 0, "poor": 0, "dull": 0}

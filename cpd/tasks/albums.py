@@ -9,15 +9,17 @@ Source: ours; folders are how WikiArt and SemArt, the authors' data, are laid ou
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cpd import artifacts
+from cpd.features import read_picture
 from cpd.tasks import emoji, styles
 
 SPLITS = ("train", "train", "train", "select", "report", "report")  # of six pictures in a row
@@ -30,10 +32,12 @@ class Album(Protocol):
 
     @property
     def names(self) -> list[str]: ...
+    @property
+    def credit(self) -> str: ...
     def identity(self, style: str) -> str: ...
     def sentence(self, style: str) -> str: ...
     def captions(self, style: str, split: str) -> list[str]: ...
-    def pictures(self, style: str, split: str, size: int) -> np.ndarray: ...
+    def pictures(self, style: str, split: str, size: int, count: int | None = None) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class EmojiAlbum:
 
     table: tuple[styles.Style, ...] = styles.TRAINING
     count: int | None = None
+    credit: ClassVar[str] = emoji.ATTRIBUTION
 
     @property
     def names(self) -> list[str]:
@@ -65,10 +70,10 @@ class EmojiAlbum:
         """Return the captions of a split, the same for every style."""
         return [drawing.caption for drawing in self._drawings(split)]
 
-    def pictures(self, style: str, split: str, size: int) -> np.ndarray:
-        """Return the (n, size, size, 3) uint8 pictures of a split in a style."""
+    def pictures(self, style: str, split: str, size: int, count: int | None = None) -> np.ndarray:
+        """Return the (n, size, size, 3) uint8 pictures of a split in a style, the first ``count`` of them."""
         row = self._style(style)
-        return np.stack([styles.render(drawing.svg, row, size) for drawing in self._drawings(split)])
+        return np.stack([styles.render(drawing.svg, row, size) for drawing in self._drawings(split)[:count]])
 
     def _style(self, name: str) -> styles.Style:
         return next(style for style in self.table if style.name == name)
@@ -91,10 +96,15 @@ class FolderAlbum:
     @property
     def names(self) -> list[str]:
         """Names of the folders that hold pictures."""
-        found = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir() and self._files(folder.name))
+        found = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir() and _pictures_in(folder))
         if not found:
             raise ValueError(f"{self.root} has no folder with pictures ({', '.join(SUFFIXES)}); make one per style")
         return found
+
+    @property
+    def credit(self) -> str:
+        """Where the pictures come from."""
+        return f"pictures of {self.root.parent.name}"
 
     def identity(self, style: str) -> str:
         """Return what tells the pictures of a style, and their captions, from all others."""
@@ -111,23 +121,87 @@ class FolderAlbum:
         own = [written.get(f"{style}/{file.name}", self.sentence(style)) for file in self._files(style)]
         return _of_split(own, split)
 
-    def pictures(self, style: str, split: str, size: int) -> np.ndarray:
-        """Return the (n, size, size, 3) uint8 pictures of a split, the middle square of each.
+    def pictures(self, style: str, split: str, size: int, count: int | None = None) -> np.ndarray:
+        """Return the (n, size, size, 3) uint8 pictures of a split, the middle square of each; the first ``count``.
 
         Raises:
-            ValueError: if the split is empty, or a file is no picture.
+            ValueError: if the style has fewer pictures than every split needs, or a file is no picture.
         """
-        files = _of_split(self._files(style), split)
-        if not files:
-            raise ValueError(f"style {style!r} has no picture for split {split!r}; six or more are needed")
-        return np.stack([_square(file, size) for file in files])
+        return np.stack([_square(file, size) for file in _of_split(self._files(style), split)[:count]])
 
     def _files(self, style: str) -> list[Path]:
-        return sorted(path for path in (self.root / style).iterdir() if path.suffix.lower() in SUFFIXES)
+        files = _pictures_in(self.root / style)
+        if missing := len(SPLITS) - len(files[: len(SPLITS)]):
+            raise ValueError(f"style {style!r} has {len(files)} pictures in {self.root / style}, {missing} are missing")
+        return files
+
+
+@dataclass(frozen=True)
+class Together:
+    """All styles of an album as one, for a single adapter of them all.
+
+    Attributes:
+        album: whose styles.
+    """
+
+    album: Album
+
+    @property
+    def names(self) -> list[str]:
+        """The one name."""
+        return ["together"]
+
+    @property
+    def credit(self) -> str:
+        """Whose pictures these are."""
+        return self.album.credit
+
+    def identity(self, style: str) -> str:
+        """Return what tells these pictures from all others."""
+        return "\n".join(self.album.identity(name) for name in self.album.names)
+
+    def sentence(self, style: str) -> str:
+        """Return the sentences of all styles."""
+        return " ".join(self.album.sentence(name) for name in self.album.names)
+
+    def captions(self, style: str, split: str) -> list[str]:
+        """Return the captions of a split, one style after the other."""
+        return [caption for name in self.album.names for caption in self.album.captions(name, split)]
+
+    def pictures(self, style: str, split: str, size: int, count: int | None = None) -> np.ndarray:
+        """Return the pictures of a split, one style after the other."""
+        return np.concatenate([self.album.pictures(name, split, size) for name in self.album.names])[:count]
+
+
+def album(suite: str, part: str) -> Album:
+    """Return the styles that a study needs.
+
+    Args:
+        suite: "emoji", or "folder" for the folder that ``CPD_ALBUM_DIR`` names.
+        part: "training" for styles that a generator is fitted to, "held_out" for others, "family" for styles on a line
+            from one to another; folders of these names below ``CPD_ALBUM_DIR``, each laid out as `FolderAlbum`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        KeyError: if there is no such part.
+    """
+    table = {"training": styles.TRAINING, "held_out": styles.INSIDE + styles.OUTSIDE, "family": styles.family()}[part]
+    return _folder(part) if suite == "folder" else EmojiAlbum(table)
+
+
+def _folder(part: str) -> FolderAlbum:
+    root = os.environ.get("CPD_ALBUM_DIR", "")
+    if not root or not Path(root, part).is_dir():
+        raise FileNotFoundError(f"CPD_ALBUM_DIR is {root!r}; it must name a folder with {part}/STYLE/ full of pictures")
+    return FolderAlbum(Path(root, part))
 
 
 def _of_split(items: Sequence[Item], split: str) -> list[Item]:
     return [item for i, item in enumerate(items) if SPLITS[i % len(SPLITS)] == split]
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def _table(file: Path, key: str, value: str) -> dict[str, str]:
@@ -141,11 +215,7 @@ def _table(file: Path, key: str, value: str) -> dict[str, str]:
 
 
 def _square(file: Path, size: int) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            picture = image.convert("RGB")
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{file} is no picture that can be read; save it as PNG or JPEG, or take it away") from error
+    picture = read_picture(file)
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)
     return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, (left, top, left + side, top + side)))

@@ -14,14 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from cpd import artifacts
-from cpd.presets import Drawing
+from cpd.settings import Drawing
 from cpd.tasks import emoji, pixart, styles
 from cpd.training import Plan, train
 
 KEPT = Path(__file__).with_name("emoji_pixart")  # the trained model, part of the package
+GUIDANCE = 2.0  # of pictures that are shown
+LOOKS, SHOWN = 8, 8  # times that pictures are drawn on the way, and how many
+PARTS = ("transformer", "autoencoder")  # what is trained
 KL_WEIGHT = 1e-4  # keeps the latents near the origin and smooth; the decoder stays sharp
 
 
@@ -33,7 +37,8 @@ def trained(how: Drawing, seed: int) -> Path:
         seed: of the initialization and of everything random in the training.
 
     Returns:
-        The folder of the model, for `pixart.from_pretrained`; ``losses.json`` in it holds the losses in 200 stretches.
+        The folder of the model, for `pixart.from_pretrained`. In it ``losses.json`` holds the losses in 200 stretches,
+        and ``samples/STEP.png`` what the transformer drew on the way.
     """
     spec = asdict(how) | {"seed": seed}
     if artifacts.is_complete(KEPT) and artifacts.verify(KEPT) == spec:
@@ -44,7 +49,7 @@ def trained(how: Drawing, seed: int) -> Path:
             model = pixart.small(seed)
             losses = {
                 "autoencoder": fit_autoencoder(model, how, seed, partial / ".autoencoder"),
-                "transformer": fit_transformer(model, how, seed, partial / ".transformer"),
+                "transformer": fit_transformer(model, how, seed, partial / ".transformer", partial / "samples"),
             }
             model.save_pretrained(partial)
             artifacts.write_json(partial / "losses.json", {name: _thinned(x) for name, x in losses.items()})
@@ -66,7 +71,7 @@ def fit_autoencoder(model: pixart.PixArt, how: Drawing, seed: int, state: Path) 
         error = (module.decode(law.sample(generator)).sample - x).abs().mean()
         return error + KL_WEIGHT * law.kl().mean() / x[0].numel()
 
-    plan = Plan(how.ae_steps, how.ae_learning_rate, warmup=how.ae_steps // 20)
+    plan = Plan(how.ae_steps, how.ae_learning_rate, warmup=how.ae_steps // 20, precision="auto")
     losses = train(model.autoencoder, loss, plan, seed, state, "autoencoder of pictures")
     model.autoencoder.cpu()
     spread = float(model.latents(plain_pictures()).std())
@@ -74,21 +79,28 @@ def fit_autoencoder(model: pixart.PixArt, how: Drawing, seed: int, state: Path) 
     return losses
 
 
-def fit_transformer(model: pixart.PixArt, how: Drawing, seed: int, state: Path) -> list[float]:
-    """Minimize the denoising error of the plain drawings' latents under their captions.
+def fit_transformer(model: pixart.PixArt, how: Drawing, seed: int, state: Path, samples: Path) -> list[float]:
+    """Minimize the denoising error of the plain drawings' latents under their captions, drawing some on the way.
 
     Returns:
         The loss of each step, dimensionless.
     """
     latents, captions = model.latents(plain_pictures()), model.encode(training_captions())
+    shown = captions[:: len(captions) // SHOWN][:SHOWN]
+    samples.mkdir(parents=True, exist_ok=True)
 
     def loss(module: nn.Module, _: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(latents), (how.batch,), generator=generator)
         device = next(module.parameters()).device
         return model.loss(module, latents[rows].to(device), captions[rows], how.cond_drop, generator)
 
+    def on_step(done: int) -> None:
+        if done % max(1, how.steps // LOOKS) == 0:
+            row = np.concatenate(list(model.draw(model.transformer, shown, seed, guidance=GUIDANCE)), axis=1)
+            Image.fromarray(row).save(samples / f"{done:06d}.png")
+
     plan = Plan(how.steps, how.learning_rate, warmup=how.steps // 20, ema=how.ema, precision="auto")
-    losses = train(model.transformer, loss, plan, seed, state, "transformer")
+    losses = train(model.transformer, loss, plan, seed, state, "transformer", on_step)
     model.transformer.cpu()
     return losses
 

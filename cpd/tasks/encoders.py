@@ -28,7 +28,7 @@ from transformers import (
 from transformers.utils import logging
 
 from cpd import artifacts
-from cpd.presets import Finetuning
+from cpd.settings import Finetuning
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 HUB = ("bert-base-uncased", "roberta-base", "microsoft/deberta-base")

@@ -11,8 +11,8 @@ section 4.2).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from cpd import artifacts, features
 from cpd.adapters import AdapterLayout
-from cpd.presets import Finetuning
-from cpd.tasks import drawing, pixart
-from cpd.tasks.albums import Album, EmojiAlbum
+from cpd.settings import Finetuning
+from cpd.tasks import albums, drawing, pixart
+from cpd.tasks.albums import Album
 from cpd.tasks.pixart import Captions, PixArt
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of PixArt's self- and cross-attention
@@ -37,19 +37,8 @@ STEPS = 200  # of fine-tuning a style
 SAMPLER_STEPS = 10  # of DPM-Solver++
 SHOWN = 8  # pictures in one image condition
 DRAWS = 8  # image conditions per style
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The pictures of one split in one style.
-
-    Attributes:
-        latents: (n, c, h, w) of the base model's autoencoder.
-        features: (n, F) of the pictures as they were drawn.
-    """
-
-    latents: Tensor
-    features: Tensor
+TOLD = 50  # pictures of each style that the classifier learns from
+Measure = Callable[[Tensor, Tensor], float]
 
 
 class ImageDomain:
@@ -57,22 +46,23 @@ class ImageDomain:
 
     Args:
         spec: base model, styles (``tasks``), LoRA and numbers of pictures.
-        album: captioned pictures in styles; emoji in the training styles where it is not given.
+        album: captioned pictures in styles; the training styles of the suite where it is not given.
 
     Raises:
         ValueError: if a style is not in the album.
     """
 
     def __init__(self, spec: Finetuning, album: Album | None = None) -> None:
-        self.spec, self.album = spec, album or EmojiAlbum()
+        self.spec, self.album = spec, album or albums.album(spec.suite, "training")
         if unknown := [name for name in spec.tasks if name not in self.album.names]:
             raise ValueError(f"no style {unknown[0]!r}; there are {', '.join(self.album.names)}")
         self._captions: dict[tuple[str, str], Captions] = {}
-        self._pictures: dict[tuple[str, str], Pictures] = {}
+        self._latents: dict[str, Tensor] = {}
+        self._real: dict[tuple[str, str], Tensor] = {}
         self._drawn: dict[tuple[str, bytes], Tensor] = {}
 
-    def __reduce__(self) -> tuple[type[ImageDomain], tuple[Finetuning, Album]]:
-        return ImageDomain, (self.spec, self.album)
+    def __reduce__(self) -> tuple[Callable[..., ImageDomain], tuple[Finetuning, Album]]:
+        return _domain, (self.spec, self.album)
 
     @property
     def names(self) -> list[str]:
@@ -131,7 +121,7 @@ class ImageDomain:
 
     def loss(self, model: nn.Module, task: str, generator: torch.Generator) -> Tensor:
         """Return the denoising error of one batch of styled pictures under their captions."""
-        latents, captions = self.pictures(task, "train").latents, self.captions(task, "train")
+        latents, captions = self.latents(task), self.captions(task, "train")
         rows = torch.randint(len(latents), (self.spec.batch,), generator=generator)
         device = next(model.parameters()).device
         return self.painter.loss(model, latents[rows].to(device), captions[rows], 0.0, generator)
@@ -168,15 +158,19 @@ class ImageDomain:
         found = [self.classifier.predict(self.drawn(task, vector, split).numpy()) for vector in vectors]
         return np.array([(names == task).mean() for names in found])
 
-    def distance(self, task: str, vectors: Tensor) -> np.ndarray:
-        """Return the Frechet distance on MobileNetV2 between each adapter's pictures and the style's own, report split.
+    def distance(self, task: str, vectors: Tensor, measure: Measure = features.frechet_distance) -> np.ndarray:
+        """Return how far each adapter's pictures are from the style's own, report split, on MobileNetV2.
 
         Args:
             task: name of the style.
             vectors: (n, K) adapters.
+            measure: of two sets of features.
+
+        Returns:
+            (n,) in the measure's unit.
         """
-        own = self.pictures(task, "report").features
-        return np.array([features.frechet_distance(own, self.drawn(task, vector, "report")) for vector in vectors])
+        own = self.real(task, "report")
+        return np.array([measure(own, self.drawn(task, vector, "report")) for vector in vectors])
 
     def drawn(self, task: str, vector: Tensor, split: str) -> Tensor:
         """Return the (n, F) features of what an adapter draws for a task's captions; computed once."""
@@ -188,8 +182,8 @@ class ImageDomain:
 
     @cached_property
     def classifier(self) -> Any:
-        """Logistic regression of the style on the features of real styled pictures, training drawings."""
-        seen = {name: self.pictures(name, "train").features for name in self.album.names}
+        """Logistic regression of the style on the features of its own pictures, training split."""
+        seen = {name: self.real(name, "train") for name in self.names}
         labels = [name for name, rows in seen.items() for _ in rows]
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
         return model.fit(torch.cat(list(seen.values())).numpy(), labels)
@@ -202,18 +196,8 @@ class ImageDomain:
         """
         if kind != "images":
             return {name: [self.album.sentence(name)] for name in self.names}
-        return {name: [self._shown(name, draw) for draw in range(DRAWS)] for name in self.names}
-
-    def _shown(self, task: str, draw: int) -> str:
-        pictures = self.album.pictures(task, "train", self.painter.size)
-        rows = np.random.default_rng(draw).permutation(len(pictures))[:SHOWN]
-        spec = {"sha256": hashlib.sha256(pictures[rows].tobytes()).hexdigest()}
-        folder = artifacts.address("pictures", spec)
-        if not artifacts.is_complete(folder):
-            with artifacts.building(folder, spec) as partial:
-                for row in rows:
-                    Image.fromarray(pictures[row]).save(partial / f"{row}.png")
-        return str(folder.relative_to(artifacts.root()))
+        drawn = {name: self.album.pictures(name, "train", self.painter.size) for name in self.names}
+        return {name: [_shown(pictures, draw) for draw in range(DRAWS)] for name, pictures in drawn.items()}
 
     def captions(self, task: str, split: str) -> Captions:
         """Return the captions of a split, encoded."""
@@ -223,12 +207,36 @@ class ImageDomain:
             self._captions[key] = self.painter.encode(texts)
         return self._captions[key]
 
-    def pictures(self, task: str, split: str) -> Pictures:
-        """Return the pictures of a split in a style; drawn once."""
-        if (task, split) not in self._pictures:
-            drawn = self.album.pictures(task, split, self.painter.size)
-            self._pictures[task, split] = Pictures(self.painter.latents(drawn), features.features(drawn))
-        return self._pictures[task, split]
+    def latents(self, task: str) -> Tensor:
+        """Return the (n, c, h, w) latents of the pictures that a style is learned on."""
+        if task not in self._latents:
+            self._latents[task] = self.painter.latents(self.album.pictures(task, "train", self.painter.size))
+        return self._latents[task]
+
+    def real(self, task: str, split: str) -> Tensor:
+        """Return the (n, F) features of a style's own pictures of a split; of the training split the first few."""
+        if (task, split) not in self._real:
+            count = TOLD if split == "train" else None
+            self._real[task, split] = features.features(self.album.pictures(task, split, self.painter.size, count))
+        return self._real[task, split]
+
+
+@cache
+def _domain(spec: Finetuning, album: Album) -> ImageDomain:
+    """Return the one domain of this process with these, which has its networks loaded and its pictures drawn."""
+    return ImageDomain(spec, album)
+
+
+def _shown(pictures: np.ndarray, draw: int) -> str:
+    """Write a random choice of pictures to a folder of the artifacts, and return which."""
+    chosen = pictures[np.random.default_rng(draw).permutation(len(pictures))[:SHOWN]]
+    spec = {"sha256": hashlib.sha256(chosen.tobytes()).hexdigest()}
+    folder = artifacts.address("pictures", spec)
+    if not artifacts.is_complete(folder):
+        with artifacts.building(folder, spec) as partial:
+            for i, picture in enumerate(chosen):
+                Image.fromarray(picture).save(partial / f"{i}.png")
+    return str(folder.relative_to(artifacts.root()))
 
 
 def source(base: str) -> str:

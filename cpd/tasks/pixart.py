@@ -136,18 +136,19 @@ class PixArt:
         if captions is None:
             captions = self.null[[0] * len(z)]
         elif dropped is not None:
-            keep = ~dropped
+            keep = ~dropped.to(captions.mask.device)
             tokens = torch.where(keep[:, None, None], captions.tokens, self.null.tokens)
             captions = Captions(tokens, torch.where(keep[:, None], captions.mask, self.null.mask))
+        device = next(transformer.parameters()).device
         predicted: Tensor = transformer(
-            z,
-            encoder_hidden_states=captions.tokens.to(z),
-            encoder_attention_mask=captions.mask.to(z),
-            timestep=t,
+            z.to(device),
+            encoder_hidden_states=captions.tokens.to(device, z.dtype),
+            encoder_attention_mask=captions.mask.to(device, z.dtype),
+            timestep=t.to(device),
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
             return_dict=False,
         )[0]
-        return predicted[:, : z.shape[1]]  # a model that also predicts a variance puts it behind
+        return predicted[:, : z.shape[1]].to(z.device)  # a model that also predicts a variance puts it behind
 
     def save_pretrained(self, folder: Path) -> None:
         """Write transformer, autoencoder and noise schedule in the layout of a diffusers pipeline, in float16."""
@@ -188,6 +189,7 @@ def small(seed: int) -> PixArt:
             use_additional_conditions=False,
         )
     encode = _minilm()
+    _write_out_short_attention(transformer)
     return PixArt(transformer, autoencoder, encode, "v_prediction", "squaredcos_cap_v2", encode([""]))
 
 
@@ -203,6 +205,7 @@ def from_pretrained(name: str) -> PixArt:
     from diffusers import AutoencoderKL, DDPMScheduler, PixArtTransformer2DModel
 
     transformer = PixArtTransformer2DModel.from_pretrained(name, subfolder="transformer", torch_dtype=torch.float32)
+    _write_out_short_attention(transformer)
     autoencoder = AutoencoderKL.from_pretrained(name, subfolder="vae", torch_dtype=torch.float32)
     levels = DDPMScheduler.load_config(name, subfolder="scheduler")
     encode = _minilm() if Path(name).is_dir() and not (Path(name) / "text_encoder").is_dir() else _t5(name)
@@ -213,6 +216,14 @@ def from_pretrained(name: str) -> PixArt:
 def as_signal(pictures: Tensor) -> Tensor:
     """Return (n, 3, s, s) numbers in [-1, 1] of (n, s, s, 3) uint8 pictures."""
     return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _write_out_short_attention(transformer: Any) -> None:
+    """Use plain matrix products where they fit in memory: a fused kernel's backward pass is slow on a CPU."""
+    from diffusers.models.attention_processor import AttnProcessor
+
+    if transformer.config.sample_size // transformer.config.patch_size <= 16:
+        transformer.set_attn_processor(AttnProcessor())
 
 
 def _minilm() -> CaptionEncoder:

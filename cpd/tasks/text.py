@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from cpd.adapters import AdapterLayout
-from cpd.presets import Finetuning
+from cpd.settings import Finetuning
 from cpd.tasks import glue, packaged
 from cpd.tasks.card import Metric, Splits, TextTask, splits
 from cpd.tasks.encoders import identity, lora_model, tokenizer
