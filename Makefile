@@ -3,9 +3,10 @@ PYTHON ?= python3
 SHELL := /bin/bash
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+STUDY := $(addprefix notebooks/,$(addsuffix .ipynb,00_toy 01_zoo 02_diffusion 03_evaluation))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help study test browser full book lock
+.PHONY: help study styles test browser full book lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -13,7 +14,11 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 study: $(READY)  ## environment, notebooks on the laptop preset, the book of that run, the headline numbers
-	@set -e; for notebook in $(NOTEBOOKS); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
+	@set -e; for notebook in $(STUDY); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
+	@python -m cpd.book laptop
+
+styles: $(READY)  ## the notebooks on pictures, on the laptop preset, and the book of everything that was run so far
+	@set -e; for notebook in $(filter-out $(STUDY),$(NOTEBOOKS)); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
 	@python -m cpd.book laptop
 
 test: $(READY) browser  ## every check; the tests come last

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from cpd import artifacts
 from cpd.denoiser import diffusion_loss, guided, noise_generators, sample, schedule
 from cpd.tasks.encoders import source
+from cpd.training import autocast
 
 TOKENS = 16  # of a caption of the small model; longer ones are cut
 SIZE = 32  # pixels of the small model's pictures
-CHUNK = 256  # pictures that go through a network at a time
+CHUNK = 64  # pictures that go through a network at a time
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,9 @@ class PixArt:
             here = slice(start, start + CHUNK)
             denoise = guided(partial(self._denoise, transformer), guidance)
             scheduler = schedule("dpm", self.prediction, 1000, self.betas)
-            drawn.append(self.pictures(sample(denoise, scheduler, steps, captions[here], shape, noise[here])))
+            with autocast("auto", next(transformer.parameters()).device):
+                z = sample(denoise, scheduler, steps, captions[here], shape, noise[here])
+            drawn.append(self.pictures(z))
         return np.concatenate(drawn)
 
     def _denoise(
@@ -148,7 +151,7 @@ class PixArt:
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
             return_dict=False,
         )[0]
-        return predicted[:, : z.shape[1]].to(z.device)  # a model that also predicts a variance puts it behind
+        return predicted[:, : z.shape[1]].to(z)  # a model that also predicts a variance puts it behind
 
     def save_pretrained(self, folder: Path) -> None:
         """Write transformer, autoencoder and noise schedule in the layout of a diffusers pipeline, in float16."""
