@@ -86,8 +86,8 @@ class ImageDomain:
     def model(self) -> PeftModel:
         """Return the base transformer with a fresh adapter, the same one each time."""
         transformer = pixart.from_pretrained(source(self.spec.base)).transformer
+        transformer.name_or_path = Path(self.spec.base).name if Path(self.spec.base).is_dir() else self.spec.base
         config = LoraConfig(
-            base_model_name_or_path=Path(self.spec.base).name if Path(self.spec.base).is_dir() else self.spec.base,
             r=self.spec.rank,
             lora_alpha=self.spec.alpha,
             lora_dropout=self.spec.dropout,
