@@ -85,7 +85,9 @@ def fit_autoencoder(
         x = normalizer.normalize(vectors, [zoo.rows[i].task for i in rows]).to(_device(module))
         return functional.mse_loss(module(x, generator).float(), x)
 
-    plan = Plan(learning.ae_steps, learning.ae_learning_rate, warmup=round(WARMUP * learning.ae_steps))
+    plan = Plan(
+        learning.ae_steps, learning.ae_learning_rate, warmup=round(WARMUP * learning.ae_steps), precision="auto"
+    )
     losses = train(autoencoder, loss, plan, seed, state, "autoencoder")
     autoencoder.cpu()
     return losses
@@ -124,7 +126,8 @@ def fit_denoiser(
         z = latents[rows].to(_device(module))
         return diffusion_loss(module, scheduler, z, draw(rows, generator).to(z), learning.cond_drop, generator)
 
-    plan = Plan(learning.steps, learning.learning_rate, warmup=round(WARMUP * learning.steps), ema=learning.ema)
+    warmup = round(WARMUP * learning.steps)
+    plan = Plan(learning.steps, learning.learning_rate, warmup=warmup, ema=learning.ema, precision="auto")
     losses = train(denoiser, loss, plan, seed, state, "denoiser")
     denoiser.cpu()
     return losses

@@ -77,6 +77,7 @@ STYLES: dict[str, Preset] = {
         ),
         replace(_SMOKE.learning, condition="images"),
         _SMOKE.evaluating,
+        _SMOKE.drawing,
     ),
     "laptop": Preset(
         "laptop",

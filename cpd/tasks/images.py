@@ -104,12 +104,11 @@ class ImageDomain:
     @cached_property
     def layout(self) -> AdapterLayout:
         """Layout of the adapters of all styles."""
-        state = get_peft_model_state_dict(self._scorer)
-        return AdapterLayout.of(state, self._scorer.peft_config["default"].to_dict())
+        return AdapterLayout.of(_adapter(self._scorer), self._scorer.peft_config["default"].to_dict())
 
     def state(self, model: Any) -> Tensor:
         """Return the adapter that ``model`` carries as a (K,) vector."""
-        return self.layout.flatten(get_peft_model_state_dict(model))
+        return self.layout.flatten(_adapter(model))
 
     def untrained(self) -> Tensor:
         """Return the (K,) vector of the initialization that all runs share: no style at all."""
@@ -219,6 +218,10 @@ class ImageDomain:
             count = TOLD if split == "train" else None
             self._real[task, split] = features.features(self.album.pictures(task, split, self.painter.size, count))
         return self._real[task, split]
+
+
+def _adapter(model: Any) -> dict[str, Tensor]:
+    return get_peft_model_state_dict(model, save_embedding_layers=False)  # "auto" would ask the hub for the base
 
 
 @cache
