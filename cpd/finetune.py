@@ -47,10 +47,8 @@ def run_spec(domain: Domain, task: str, seed: int) -> dict[str, Any]:
     spec: dict[str, Any] = asdict(domain.spec)
     for irrelevant in ("tasks", "runs", "held_out", "report_rows"):
         del spec[irrelevant]
-    precision = fastest_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    return (
-        spec | domain.made_of(task) | {"task": task, "seed": seed, "steps": domain.steps(task), "precision": precision}
-    )
+    made_by = {"task": task, "seed": seed, "steps": domain.steps(task), "precision": fastest_precision()}
+    return spec | domain.made_of(task) | made_by
 
 
 def run_folder(domain: Domain, task: str, seed: int) -> Path:

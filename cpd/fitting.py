@@ -85,9 +85,8 @@ def fit_autoencoder(
         x = normalizer.normalize(vectors, [zoo.rows[i].task for i in rows]).to(_device(module))
         return functional.mse_loss(module(x, generator).float(), x)
 
-    plan = Plan(
-        learning.ae_steps, learning.ae_learning_rate, warmup=round(WARMUP * learning.ae_steps), precision="auto"
-    )
+    warmup = round(WARMUP * learning.ae_steps)
+    plan = Plan(learning.ae_steps, learning.ae_learning_rate, warmup=warmup, precision="auto")
     losses = train(autoencoder, loss, plan, seed, state, "autoencoder")
     autoencoder.cpu()
     return losses

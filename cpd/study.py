@@ -16,6 +16,7 @@ from cpd.generator import CondPDiff
 from cpd.parallel import finetune_all
 from cpd.settings import Learning, Preset
 from cpd.tasks.text import TextDomain
+from cpd.training import fastest_precision
 from cpd.zoo import AdapterZoo
 
 
@@ -59,8 +60,8 @@ def generator(zoo: AdapterZoo, learning: Learning, seed: int) -> CondPDiff:
     Returns:
         The generator.
     """
-    digest = fitting.checked(zoo, "study")
-    folder = artifacts.address("generators", {"zoo": digest, "learning": asdict(learning), "seed": seed})
+    made_by = {"zoo": fitting.checked(zoo, "study"), "learning": asdict(learning), "seed": seed}
+    folder = artifacts.address("generators", made_by | {"precision": fastest_precision()})
     if not artifacts.is_complete(folder):
         CondPDiff.fit(zoo, learning, seed, folder.with_name(folder.name + ".partial")).save_pretrained(folder)
     return CondPDiff.from_pretrained(folder)

@@ -81,8 +81,13 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bf16")
 
 
-def fastest_precision(device: torch.device) -> str:
-    """Return "bf16" where the device has instructions for it (AMX or AVX-512 on a CPU, Ampere and later GPUs)."""
+def fastest_precision(device: torch.device | None = None) -> str:
+    """Return "bf16" where a device has instructions for it (AMX or AVX-512 on a CPU, Ampere and later GPUs).
+
+    Args:
+        device: the one that this process trains on where it is not given.
+    """
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     able = torch.cpu.get_capabilities()
