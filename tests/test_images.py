@@ -67,6 +67,7 @@ def test_an_adapter_draws_the_same_through_peft(base: Path, tmp_path: Path) -> N
     loaded = PeftModel.from_pretrained(pixart.from_pretrained(str(base)).transformer, str(tmp_path / "adapter")).eval()
     captions = made.captions("night", "select")[:2]
     own = made.draw("night", vector, "select", 2)
+    assert loaded.peft_config["default"].base_model_name_or_path == base.name, "a name, not a path"
     assert np.array_equal(own, made.painter.draw(loaded, captions, 0, images.SAMPLER_STEPS))
     assert not np.array_equal(own, made.draw("night", made.untrained(), "select", 2))
 
