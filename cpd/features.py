@@ -65,7 +65,7 @@ def features(pictures: np.ndarray) -> Tensor:
         raise ValueError(f"pictures are (n, h, w, 3) of uint8, at least one; got {pictures.shape} of {pictures.dtype}")
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     found = []
-    for chunk in torch.from_numpy(np.ascontiguousarray(pictures)).split(CHUNK):
+    for chunk in torch.from_numpy(np.array(pictures)).split(CHUNK):
         x = functional.interpolate(chunk.permute(0, 3, 1, 2) / 255, (SEEN, SEEN), mode="bilinear", antialias=True)
         maps = network().features((x - mean) / std)  # (n, 1280, 3, 3)
         found.append(maps.mean(dim=(2, 3)))
