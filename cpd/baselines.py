@@ -26,7 +26,9 @@ class Generator(Protocol):
     """What the controls need of a fitted `generator.CondPDiff`."""
 
     learning: Learning
+    conditions: dict[str, Tensor]
 
+    def condition(self, given: str | Tensor | None) -> Tensor | None: ...
     def generate(self, condition: str, n: int, seed: int, *, task: str | None = ...) -> Tensor: ...
     def decode(self, latents: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
     def reconstruct(self, vectors: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
@@ -107,6 +109,24 @@ def nearest(zoo: AdapterZoo, vectors: Tensor) -> Tensor:
     rows = list(zoo.training())
     chosen = distances(vectors, zoo.vectors[rows]).argmin(axis=1)
     return torch.stack([_row(zoo, rows[i]) for i in chosen])
+
+
+def nearest_by_condition(zoo: AdapterZoo, generator: Generator, condition: str | Tensor) -> Tensor:
+    """Look up what a generator would have to write: the adapters of the training task with the nearest condition.
+
+    Args:
+        zoo: its training runs are the candidates.
+        generator: knows the conditions of the training tasks.
+        condition: as `generate` takes it.
+
+    Returns:
+        (R, K) last checkpoint of each training run of that task.
+    """
+    given = generator.condition(condition)
+    if given is None:
+        raise ValueError("without a condition no task is nearest; fit a generator that has one")
+    away = {task: float(torch.cdist(given[None], known).min()) for task, known in generator.conditions.items()}
+    return torch.stack([_row(zoo, i) for i in zoo.last(False, min(away, key=lambda task: away[task]))])
 
 
 def latent_zero(generator: Generator, task: str) -> Tensor:

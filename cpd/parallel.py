@@ -1,7 +1,7 @@
-"""Many fine-tuning runs side by side: a process per core, one thread each, one progress bar for all.
+"""Fine-tuning and scoring side by side: a process per core, one thread each, one progress bar for all.
 
-A run computes on one thread wherever it is made, so its bytes do not depend on how many cores there are. On a GPU runs
-follow each other in this process.
+A run computes on one thread wherever it is made, so its bytes do not depend on how many cores there are. On a GPU jobs
+follow each other in this process. ``LOKY_MAX_CPU_COUNT`` bounds the number of processes.
 
 Source: ours; the processes are joblib's.
 """
@@ -9,14 +9,15 @@ Source: ours; the processes are joblib's.
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import torch
@@ -24,6 +25,23 @@ from tqdm import tqdm
 
 from cpd import artifacts
 from cpd.finetune import Domain, finetune, run_folder
+
+T = TypeVar("T")
+
+
+def side_by_side(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], label: str) -> list[T]:
+    """Call a function with many arguments, and show how far it is.
+
+    Args:
+        function: pickled once, so what it carries is built once per process.
+        jobs: the arguments of each call.
+        label: of the progress bar.
+
+    Returns:
+        What each call returned, in the order of the jobs.
+    """
+    results = (function(*job) for job in jobs) if torch.cuda.is_available() else _in_processes(function, jobs)
+    return list(tqdm(results, desc=label, total=len(jobs)))
 
 
 def finetune_all(domain: Domain, jobs: Sequence[tuple[str, int]]) -> list[Path]:
@@ -34,7 +52,7 @@ def finetune_all(domain: Domain, jobs: Sequence[tuple[str, int]]) -> list[Path]:
         jobs: task and seed of each run.
 
     Returns:
-        The folder of each run. ``LOKY_MAX_CPU_COUNT`` bounds the number of processes.
+        The folder of each run.
     """
     folders = [run_folder(domain, task, seed) for task, seed in jobs]
     missing = [job for job, folder in zip(jobs, folders, strict=True) if not artifacts.is_complete(folder)]
@@ -44,17 +62,39 @@ def finetune_all(domain: Domain, jobs: Sequence[tuple[str, int]]) -> list[Path]:
     elif missing:
         longest_first = sorted(missing, key=lambda job: -domain.steps(job[0]))
         with _shared_bar(sum(domain.steps(task) for task, _ in missing)) as log:
-            work = joblib.delayed(_finetune)
-            calls = [work(domain, *job, str(artifacts.root()), log, os.getpid()) for job in longest_first]
-            with joblib.parallel_config("loky", inner_max_num_threads=1):
-                joblib.Parallel(max(2, joblib.cpu_count()), pre_dispatch="all", batch_size=1)(calls)
+            for _ in _in_processes(partial(_finetune, domain, log), longest_first):
+                pass
     return folders
 
 
-def _finetune(domain: Domain, task: str, seed: int, root: str, log: Path, parent: int) -> None:
-    os.environ["CPD_ARTIFACTS"] = root
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def _finetune(domain: Domain, log: Path, task: str, seed: int) -> None:
     finetune(domain, task, seed, partial(_Relay, log))
+
+
+def _in_processes(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    call, pickled = joblib.delayed(_call), pickle.dumps(function)
+    calls = [call(pickled, job, str(artifacts.root()), os.getpid()) for job in jobs]
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        workers = joblib.Parallel(max(2, joblib.cpu_count()), pre_dispatch="all", batch_size=1, return_as="generator")
+        yield from workers(calls)
+
+
+def _call(pickled: bytes, job: tuple[Any, ...], root: str, parent: int) -> Any:
+    os.environ["CPD_ARTIFACTS"] = root
+    _watch(parent)
+    return _unpickled(pickled)(*job)
+
+
+@lru_cache(maxsize=2)
+def _unpickled(function: bytes) -> Callable[..., Any]:
+    """Return what this process's parent pickled, the same object for the same bytes."""
+    found: Callable[..., Any] = pickle.loads(function)
+    return found
+
+
+@cache
+def _watch(parent: int) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

@@ -17,7 +17,7 @@ _SMOKE = Preset(
     Finetuning(runs=2, keep=4, scale=0.04, curve=1, select_rows=32, report_rows=32, max_length=32, batch=8),
     Learning(latent=16, ae_steps=20, ae_batch=16, width=64, depth=2, steps=40, batch=32),
     Evaluating(generated=2, controls=2, wrong=1, sampler_steps=5),
-    Drawing(variants=0, ae_steps=4, ae_batch=8, steps=4, batch=8),
+    Drawing(variants=1, steps=4, styled_steps=4, batch=8),
 )
 _FULL = Preset(
     "full", Finetuning(suite="glue", runs=2, keep=50, learning_rate=2e-3, curve=8, select_rows=500, report_rows=1000)
@@ -92,7 +92,7 @@ STYLES: dict[str, Preset] = {
         Evaluating(generated=3, controls=1, wrong=1),
     ),
     "full": Preset(
-        "full", replace(_STYLES, select_rows=100, report_rows=1000), _LEARNING, Evaluating(5, controls=2, wrong=1)
+        "full", replace(_STYLES, select_rows=100, report_rows=1000), _LEARNING, Evaluating(3, controls=1, wrong=1)
     ),
     "paper": Preset(
         "paper",

@@ -87,29 +87,27 @@ class Drawing:
     """How the small image model is trained that styles are fine-tuned on.
 
     Attributes:
-        variants: randomly styled copies of each drawing that the autoencoder sees beside the plain one.
-        ae_steps: optimizer steps of the autoencoder.
-        ae_batch: pictures per step.
-        ae_learning_rate: its peak.
-        steps: optimizer steps of the transformer.
+        variants: randomly styled copies of each drawing.
+        steps: optimizer steps of the transformer on plain drawings.
+        styled_steps: further ones, on plain and styled drawings.
+        styled: share of styled drawings in these.
         batch: pictures per step.
-        learning_rate: its peak.
+        learning_rate: its peak, in either part.
         cond_drop: share of training rows that see the empty caption.
         ema: decay of the running average of the transformer's weights.
     """
 
     variants: int = 6
-    ae_steps: int = 2000
-    ae_batch: int = 32
-    ae_learning_rate: float = 1e-3
     steps: int = 7000
+    styled_steps: int = 4000
+    styled: float = 0.7
     batch: int = 64
     learning_rate: float = 1e-3
     cond_drop: float = 0.1
     ema: float = 0.9995
 
     def __post_init__(self) -> None:
-        _positive(ae_steps=self.ae_steps, ae_batch=self.ae_batch, steps=self.steps, batch=self.batch)
+        _positive(variants=self.variants, steps=self.steps, styled_steps=self.styled_steps, batch=self.batch)
 
 
 @dataclass(frozen=True)

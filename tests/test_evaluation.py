@@ -10,7 +10,7 @@ import synthetic
 import torch
 from synthetic import Zoo as Synthetic
 
-from cpd import evaluation
+from cpd import baselines, evaluation
 from cpd.generator import CondPDiff
 from cpd.settings import Evaluating, Learning
 from cpd.zoo import AdapterZoo, Row
@@ -107,3 +107,16 @@ def test_a_wrong_condition_scaled_back_as_the_true_task_lands_at_the_true_task(t
     own = CondPDiff.fit(made, replace(LEARNING, normalization="per_task"), 0, tmp_path)
     told_wrong = evaluation.generate("task0", "task1", own, 5, HOW, seed=0)
     assert evaluation.nearest_task(made, told_wrong) == ["task1"] * 5
+
+
+def test_the_nearest_by_condition_are_the_last_checkpoints_of_that_task_and_no_others(
+    fitted: CondPDiff, tmp_path: Path
+) -> None:
+    made = zoo()
+    last = vectors_of(made, task="task1", held_out=False, step=5)
+    assert torch.equal(baselines.nearest_by_condition(made, fitted, "task1"), last)
+    almost = fitted.conditions["task1"][0] + 0.1 * fitted.conditions["task0"][0]
+    assert torch.equal(baselines.nearest_by_condition(made, fitted, almost), last)
+    none = CondPDiff.fit(made, replace(LEARNING, condition="none"), 0, tmp_path)
+    with pytest.raises(ValueError, match="without a condition no task is nearest"):
+        baselines.nearest_by_condition(made, none, "task1")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch_fidelity import feature_extractor_inceptionv3 as inception
 
 from cpd import features
 
@@ -112,3 +113,41 @@ def test_the_weights_are_those_of_imagenet() -> None:
 def test_what_is_no_set_of_pictures_is_refused(pictures: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"pictures are \(n, h, w, 3\) of uint8, at least one; got"):
         features.features(pictures)
+
+
+def test_the_published_fid_needs_its_weights_by_name_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features._inception.cache_clear()
+    monkeypatch.delenv("CPD_INCEPTION", raising=False)
+    with pytest.raises(FileNotFoundError, match="name their file in CPD_INCEPTION"):
+        features.inception(np.zeros((2, 8, 8, 3), np.uint8))
+    monkeypatch.setenv("CPD_INCEPTION", str(tmp_path / "weights.pth"))
+    with pytest.raises(FileNotFoundError, match=r"weights\.pth.* which is no file"):
+        features.inception_weights()
+    (tmp_path / "weights.pth").write_bytes(b"other weights")
+    with pytest.raises(ValueError, match="torch-fidelity's weights begin with 6726825d"):
+        features.inception(np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_inceptions_features_come_from_the_file_and_are_not_unpickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random weights of the network's shapes stand for the real ones, which no wheel has."""
+    features._inception.cache_clear()
+    file = tmp_path / "weights.pth"
+    monkeypatch.setenv("CPD_INCEPTION", str(file))
+    monkeypatch.setattr(features, "INCEPTION_SHA256", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(inception.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        network = inception.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    torch.save(network.state_dict(), file)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    found = features.inception(pictures)
+    expected = network(torch.from_numpy(pictures).permute(0, 3, 1, 2))[0]
+    torch.testing.assert_close(found, expected)
+    assert found.shape == (2, 2048)
+    features._inception.cache_clear()
+    torch.save({"weights": features.Path}, file)
+    with pytest.raises(Exception, match="weights_only|Weights only"):
+        features.inception(pictures)
+    features._inception.cache_clear()

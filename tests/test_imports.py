@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "fitting": LEARN | NETWORKS | {"artifacts", "zoo"},
     "generator": LEARN | NETWORKS | {"artifacts", "fitting", "zoo"},
     "toy": {"artifacts", "denoiser", "fitting", "metrics", "presets", "settings"},
-    "evaluation": {"baselines", "finetune", "generator", "metrics", "settings", "zoo"},
+    "evaluation": {"baselines", "finetune", "generator", "metrics", "parallel", "settings", "zoo"},
     "inspection": {"adapters", "artifacts", "baselines", "metrics", "zoo"},
     "cost": {"adapters", "generator", "settings", "zoo"},
     "report": {"artifacts"},

@@ -17,7 +17,7 @@ import torch
 
 from cpd import artifacts
 from cpd.finetune import finetune
-from cpd.parallel import finetune_all
+from cpd.parallel import finetune_all, side_by_side
 from cpd.tasks.text import TextDomain
 
 JOBS = [("reviews", 0), ("ratings", 0), ("reviews", 1)]
@@ -105,3 +105,30 @@ def writers(root: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+class Building:
+    """A function that is slow to build: it counts how often it was in its process."""
+
+    built = 0
+
+    def __init__(self) -> None:
+        type(self).built += 1
+
+    def __reduce__(self) -> tuple[type[Building], tuple[()]]:
+        return Building, ()
+
+    def __call__(self, a: int, b: int) -> tuple[int, int, int]:
+        return a - b, self.built, os.getpid()
+
+
+def test_results_come_in_the_order_of_the_jobs_and_a_process_builds_its_function_once() -> None:
+    results = side_by_side(Building(), [(i, 2 * i) for i in range(12)], "subtracting")
+    assert [difference for difference, _, _ in results] == [-i for i in range(12)]
+    assert {built for _, built, _ in results} == {1}
+    assert os.getpid() not in {process for _, _, process in results}
+
+
+def test_what_goes_wrong_beside_is_raised_here() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        side_by_side(Building(), [(1, 2), (1,)], "subtracting")

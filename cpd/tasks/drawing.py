@@ -1,13 +1,15 @@
 """The small model that draws emoji from their names: trained once, kept in the package, the base of all style adapters.
 
-Two stages: an autoencoder on plain and randomly styled drawings, so that its latents hold any style; a transformer on
-the latents of the plain ones. Held-out drawings are seen by neither.
+Latents are principal components of squares of plain and randomly styled drawings. A transformer learns the plain ones
+first; then it goes on with plain and styled ones under the same captions, as a base model that has seen the world has
+seen its styles. Held-out drawings are never seen, nor are the styles of the study.
 
 Source: arXiv 2112.10752 (the two stages); sizes and times are ours.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,6 @@ KEPT = Path(__file__).with_name("emoji_pixart")  # the trained model, part of th
 GUIDANCE = 2.0  # of pictures that are shown
 LOOKS, SHOWN = 8, 8  # times that pictures are drawn on the way, and how many
 PARTS = ("transformer", "autoencoder")  # what is trained
-KL_WEIGHT = 1e-4  # keeps the latents near the origin and smooth; the decoder stays sharp
 
 
 def trained(how: Drawing, seed: int) -> Path:
@@ -37,70 +38,92 @@ def trained(how: Drawing, seed: int) -> Path:
         seed: of the initialization and of everything random in the training.
 
     Returns:
-        The folder of the model, for `pixart.from_pretrained`. In it ``losses.json`` holds the losses in 200 stretches,
-        and ``samples/STEP.png`` what the transformer drew on the way.
+        The folder of the model, for `pixart.from_pretrained`. In it ``losses.json`` holds the transformer's losses on
+        ``plain`` drawings and with ``styled`` ones, each in 200 stretches, ``variances.json`` the shares of the
+        principal components, and ``samples/STEP.png`` what the transformer drew on the way.
     """
     spec = asdict(how) | {"seed": seed}
     if artifacts.is_complete(KEPT) and artifacts.verify(KEPT) == spec:
         return KEPT
     folder = artifacts.address("drawing", spec)
     if not artifacts.is_complete(folder):
+        first = _trained_on_plain(how, seed)
         with artifacts.building(folder, spec) as partial:
-            model = pixart.small(seed)
-            losses = {
-                "autoencoder": fit_autoencoder(model, how, seed, partial / ".autoencoder"),
-                "transformer": fit_transformer(model, how, seed, partial / ".transformer", partial / "samples"),
-            }
+            shutil.copytree(first / "samples", partial / "samples", dirs_exist_ok=True)
+            model = pixart.from_pretrained(str(first))
+            styled = fit_transformer(model, how, how.styled_steps, how.styled, seed, partial, how.steps)
             model.save_pretrained(partial)
-            artifacts.write_json(partial / "losses.json", {name: _thinned(x) for name, x in losses.items()})
+            losses = {"plain": artifacts.read_json(first / "losses.json"), "styled": _thinned(styled)}
+            artifacts.write_json(partial / "losses.json", losses)
+            shutil.copyfile(first / "variances.json", partial / "variances.json")
     return folder
 
 
-def fit_autoencoder(model: pixart.PixArt, how: Drawing, seed: int, state: Path) -> list[float]:
-    """Minimize the absolute error of reconstructed pictures, then set the unit of the latents.
+def _trained_on_plain(how: Drawing, seed: int) -> Path:
+    spec: dict[str, Any] = asdict(how) | {"seed": seed}
+    for later in ("styled_steps", "styled"):
+        del spec[later]
+    folder = artifacts.address("drawing", spec)
+    if not artifacts.is_complete(folder):
+        with artifacts.building(folder, spec) as partial:
+            model = pixart.small(seed)
+            artifacts.write_json(partial / "variances.json", fit_autoencoder(model, how.variants, seed))
+            losses = fit_transformer(model, how, how.steps, 0.0, seed, partial)
+            model.save_pretrained(partial)
+            artifacts.write_json(partial / "losses.json", _thinned(losses))
+    return folder
+
+
+def fit_autoencoder(model: pixart.PixArt, variants: int, seed: int) -> list[float]:
+    """Find the principal components of all training pictures, then set the unit of the latents.
 
     Returns:
-        The loss of each step, in half ranges of a colour channel.
+        Shares of the variance along all components, the largest first.
     """
-    drawn = training_pictures(how.variants, seed)
-
-    def loss(module: Any, _: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(drawn), (how.ae_batch,), generator=generator)
-        x = pixart.as_signal(drawn[rows]).to(next(module.parameters()).device)
-        law = module.encode(x).latent_dist
-        error = (module.decode(law.sample(generator)).sample - x).abs().mean()
-        return error + KL_WEIGHT * law.kl().mean() / x[0].numel()
-
-    plan = Plan(how.ae_steps, how.ae_learning_rate, warmup=how.ae_steps // 20, precision="auto")
-    losses = train(model.autoencoder, loss, plan, seed, state, "autoencoder of pictures")
-    model.autoencoder.cpu()
+    shares = model.autoencoder.fit(pixart.as_signal(training_pictures(variants, seed)))
     spread = float(model.latents(plain_pictures()).std())
     model.autoencoder.register_to_config(scaling_factor=1 / spread)
-    return losses
+    return [float(share) for share in shares]
 
 
-def fit_transformer(model: pixart.PixArt, how: Drawing, seed: int, state: Path, samples: Path) -> list[float]:
-    """Minimize the denoising error of the plain drawings' latents under their captions, drawing some on the way.
+def fit_transformer(
+    model: pixart.PixArt, how: Drawing, steps: int, styled: float, seed: int, folder: Path, before: int = 0
+) -> list[float]:
+    """Minimize the denoising error of the drawings' latents under their captions, drawing some on the way.
+
+    Args:
+        model: its transformer is trained in place.
+        how: sizes of the training.
+        steps: optimizer steps.
+        styled: share of styled drawings; the others are plain.
+        seed: of everything random.
+        folder: keeps the training state, and the pictures in ``samples``.
+        before: steps that were done earlier.
 
     Returns:
         The loss of each step, dimensionless.
     """
-    latents, captions = model.latents(plain_pictures()), model.encode(training_captions())
+    captions = model.encode(training_captions())
+    latents = model.latents(training_pictures(how.variants, seed).numpy()).unflatten(0, (-1, len(captions)))
     shown = captions[:: len(captions) // SHOWN][:SHOWN]
-    samples.mkdir(parents=True, exist_ok=True)
+    (folder / "samples").mkdir(parents=True, exist_ok=True)
 
     def loss(module: nn.Module, _: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(latents), (how.batch,), generator=generator)
-        device = next(module.parameters()).device
-        return model.loss(module, latents[rows].to(device), captions[rows], how.cond_drop, generator)
+        rows = torch.randint(len(captions), (how.batch,), generator=generator)
+        look = torch.zeros_like(rows)
+        if styled:
+            chosen = torch.rand(how.batch, generator=generator) < styled
+            look = chosen * torch.randint(1, len(latents), (how.batch,), generator=generator)
+        z = latents[look, rows].to(next(module.parameters()).device)
+        return model.loss(module, z, captions[rows], how.cond_drop, generator)
 
     def on_step(done: int) -> None:
-        if done % max(1, how.steps // LOOKS) == 0:
+        if done % max(1, steps // LOOKS) == 0:
             row = np.concatenate(list(model.draw(model.transformer, shown, seed, guidance=GUIDANCE)), axis=1)
-            Image.fromarray(row).save(samples / f"{done:06d}.png")
+            Image.fromarray(row).save(folder / "samples" / f"{before + done:06d}.png")
 
-    plan = Plan(how.steps, how.learning_rate, warmup=how.steps // 20, ema=how.ema, precision="auto")
-    losses = train(model.transformer, loss, plan, seed, state, "transformer", on_step)
+    plan = Plan(steps, how.learning_rate, warmup=steps // 20, ema=how.ema, precision="auto")
+    losses = train(model.transformer, loss, plan, seed, folder / ".transformer", "transformer", on_step)
     model.transformer.cpu()
     return losses
 

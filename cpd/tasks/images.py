@@ -10,9 +10,10 @@ section 4.2).
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Callable
-from functools import cache, cached_property
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from PIL import Image
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -31,6 +33,7 @@ from cpd.settings import Finetuning
 from cpd.tasks import albums, drawing, pixart
 from cpd.tasks.albums import Album
 from cpd.tasks.pixart import Captions, PixArt
+from cpd.training import fastest_precision
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of PixArt's self- and cross-attention
 STEPS = 200  # of fine-tuning a style
@@ -38,7 +41,25 @@ SAMPLER_STEPS = 10  # of DPM-Solver++
 SHOWN = 8  # pictures in one image condition
 DRAWS = 8  # image conditions per style
 TOLD = 50  # pictures of each style that the classifier learns from
-Measure = Callable[[Tensor, Tensor], float]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the pictures of one adapter are like, beside the style's own.
+
+    Attributes:
+        accuracy: share of them that the classifier takes for the style.
+        called: style that it takes most of them for.
+        frechet: Frechet distance on MobileNetV2's features.
+        kernel: squared kernel distance on them, unbiased in the number of pictures.
+        inception: the published FID, or None where Inception's weights are not present.
+    """
+
+    accuracy: float
+    called: str
+    frechet: float
+    kernel: float
+    inception: float | None
 
 
 class ImageDomain:
@@ -59,10 +80,10 @@ class ImageDomain:
         self._captions: dict[tuple[str, str], Captions] = {}
         self._latents: dict[str, Tensor] = {}
         self._real: dict[tuple[str, str], Tensor] = {}
-        self._drawn: dict[tuple[str, bytes], Tensor] = {}
+        self._identities: dict[str, str] = {}
 
-    def __reduce__(self) -> tuple[Callable[..., ImageDomain], tuple[Finetuning, Album]]:
-        return _domain, (self.spec, self.album)
+    def __reduce__(self) -> tuple[type[ImageDomain], tuple[Finetuning, Album]]:
+        return ImageDomain, (self.spec, self.album)
 
     @property
     def names(self) -> list[str]:
@@ -71,7 +92,9 @@ class ImageDomain:
 
     def made_of(self, task: str) -> dict[str, str]:
         """Return what, beside the spec, a run of a style depends on: the base model and the style's pictures."""
-        return {"base": self._base, "pictures": self.album.identity(task)}
+        if task not in self._identities:
+            self._identities[task] = self.album.identity(task)
+        return {"base": self._base, "pictures": self._identities[task]}
 
     @cached_property
     def _base(self) -> str:
@@ -139,9 +162,10 @@ class ImageDomain:
             (count, s, s, 3) uint8.
         """
         set_peft_model_state_dict(self._scorer, self.layout.unflatten(vector))
+        merged = copy.deepcopy(self._scorer).merge_and_unload()  # a quarter faster than beside the weights
         captions = self.captions(task, split)
         rows = torch.arange(count) % len(captions)
-        return self.painter.draw(self._scorer, captions[rows], seed, SAMPLER_STEPS)
+        return self.painter.draw(merged, captions[rows], seed, SAMPLER_STEPS)
 
     def score(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
         """Return the share of each adapter's pictures that the style classifier takes for the style.
@@ -154,30 +178,48 @@ class ImageDomain:
         Returns:
             (n,) in [0, 1].
         """
-        found = [self.classifier.predict(self.drawn(task, vector, split).numpy()) for vector in vectors]
-        return np.array([(names == task).mean() for names in found])
+        count = self.spec.select_rows if split == "select" else self.spec.report_rows
+        drawn = [features.features(self.draw(task, vector, split, count)) for vector in vectors]
+        return np.array([(self.classifier.predict(seen.numpy()) == task).mean() for seen in drawn])
 
-    def distance(self, task: str, vectors: Tensor, measure: Measure = features.frechet_distance) -> np.ndarray:
-        """Return how far each adapter's pictures are from the style's own, report split, on MobileNetV2.
+    def look(self, task: str, vector: Tensor) -> Look:
+        """Draw the report captions with an adapter and look at the pictures, or find what was seen before.
 
         Args:
             task: name of the style.
-            vectors: (n, K) adapters.
-            measure: of two sets of features.
+            vector: (K,) adapter.
 
         Returns:
-            (n,) in the measure's unit.
+            How they are beside the style's own pictures of the report split.
         """
-        own = self.real(task, "report")
-        return np.array([measure(own, self.drawn(task, vector, "report")) for vector in vectors])
+        spec = {
+            "task": task,
+            "adapter": hashlib.sha256(vector.numpy().tobytes()).hexdigest(),
+            "drawn": [self.spec.report_rows, SAMPLER_STEPS, fastest_precision()],
+            "known": {name: self.made_of(name) for name in self.names},
+            "inception": features.inception_weights() is not None,
+        }
+        folder = artifacts.address("looks", spec)
+        if not artifacts.is_complete(folder):
+            look = self._look(task, vector)
+            with artifacts.building(folder, spec) as partial:
+                artifacts.write_json(partial / "look.json", asdict(look))
+        return Look(**artifacts.read_json(folder / "look.json"))
 
-    def drawn(self, task: str, vector: Tensor, split: str) -> Tensor:
-        """Return the (n, F) features of what an adapter draws for a task's captions; computed once."""
-        count = self.spec.select_rows if split == "select" else self.spec.report_rows
-        key = "\n".join([split, *self.album.captions(task, split)]), vector.numpy().tobytes()
-        if key not in self._drawn:
-            self._drawn[key] = features.features(self.draw(task, vector, split, count))
-        return self._drawn[key]
+    def _look(self, task: str, vector: Tensor) -> Look:
+        drawn = self.draw(task, vector, "report", self.spec.report_rows)
+        seen, own = features.features(drawn), self.real(task, "report")
+        names, counts = np.unique(self.classifier.predict(seen.numpy()), return_counts=True)
+        inception = features.inception_weights() and features.frechet_distance(
+            features.inception(self.album.pictures(task, "report", self.painter.size)), features.inception(drawn)
+        )
+        return Look(
+            accuracy=float(counts[names == task].sum() / len(seen)),
+            called=str(names[counts.argmax()]),
+            frechet=features.frechet_distance(own, seen),
+            kernel=features.kernel_distance(own, seen),
+            inception=inception or None,
+        )
 
     @cached_property
     def classifier(self) -> Any:
@@ -185,18 +227,22 @@ class ImageDomain:
         seen = {name: self.real(name, "train") for name in self.names}
         labels = [name for name, rows in seen.items() for _ in rows]
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+        if len(seen) == 1:
+            model = DummyClassifier()  # of one style every picture is
         return model.fit(torch.cat(list(seen.values())).numpy(), labels)
 
-    def conditions(self, kind: str) -> dict[str, list[str]]:
+    def conditions(self, kind: str, split: str = "train", draws: int = DRAWS) -> dict[str, list[str]]:
         """Return what a generator may be told of each style.
 
         Args:
             kind: "images": folders of up to eight pictures in the style, several draws; else the style's sentence.
+            split: whose pictures.
+            draws: how many folders of each style.
         """
         if kind != "images":
             return {name: [self.album.sentence(name)] for name in self.names}
-        drawn = {name: self.album.pictures(name, "train", self.painter.size) for name in self.names}
-        return {name: [_shown(pictures, draw) for draw in range(DRAWS)] for name, pictures in drawn.items()}
+        drawn = {name: self.album.pictures(name, split, self.painter.size) for name in self.names}
+        return {name: [_shown(pictures, draw) for draw in range(draws)] for name, pictures in drawn.items()}
 
     def captions(self, task: str, split: str) -> Captions:
         """Return the captions of a split, encoded."""
@@ -222,12 +268,6 @@ class ImageDomain:
 
 def _adapter(model: Any) -> dict[str, Tensor]:
     return get_peft_model_state_dict(model, save_embedding_layers=False)  # "auto" would ask the hub for the base
-
-
-@cache
-def _domain(spec: Finetuning, album: Album) -> ImageDomain:
-    """Return the one domain of this process with these, which has its networks loaded and its pictures drawn."""
-    return ImageDomain(spec, album)
 
 
 def _shown(pictures: np.ndarray, draw: int) -> str:

@@ -10,6 +10,7 @@ Source: arXiv 2310.00426 (PixArt-alpha); arXiv 2112.10752 (latent diffusion); th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +60,7 @@ class PixArt:
 
     Attributes:
         transformer: diffusers' PixArtTransformer2DModel; predicts noise or velocity; LoRA goes here.
-        autoencoder: diffusers' AutoencoderKL; pictures <-> latents; never tuned.
+        autoencoder: diffusers' AutoencoderKL, or `PatchAutoencoder`; pictures <-> latents; never tuned.
         encode: captions -> embeddings; never tuned.
         prediction: "v_prediction" or "epsilon".
         betas: noise schedule, as in `denoiser.schedule`.
@@ -156,7 +157,9 @@ class PixArt:
     def save_pretrained(self, folder: Path) -> None:
         """Write transformer, autoencoder and noise schedule in the layout of a diffusers pipeline, in float16."""
         for name, network in (("transformer", self.transformer), ("vae", self.autoencoder)):
-            network.save_config(folder / name)
+            config = json.loads(network.to_json_string())
+            config.pop("_name_or_path", None)  # where it was loaded from, on this machine
+            artifacts.write_json(folder / name / "config.json", config)
             half = {key: value.half() for key, value in network.state_dict().items()}
             artifacts.write_tensors(folder / name / "diffusion_pytorch_model.safetensors", half)
         levels = {"prediction_type": self.prediction, "beta_schedule": self.betas, "num_train_timesteps": 1000}
@@ -164,29 +167,22 @@ class PixArt:
 
 
 def small(seed: int) -> PixArt:
-    """Return an untrained small model: 32 px pictures, latents of 8 x 8 x 8, 2 million parameters."""
-    from diffusers import AutoencoderKL, PixArtTransformer2DModel  # takes seconds: only when pictures are made
+    """Return an untrained small model: 32 px pictures, latents of 24 x 8 x 8, 2 million parameters."""
+    from diffusers import PixArtTransformer2DModel  # takes seconds: only when pictures are made
 
+    from cpd.tasks.patches import PatchAutoencoder
+
+    autoencoder = PatchAutoencoder()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        autoencoder = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            block_out_channels=(32, 64, 64),
-            latent_channels=8,
-            norm_num_groups=8,
-            sample_size=SIZE,
-            mid_block_add_attention=False,
-            scaling_factor=1.0,
-        )
         transformer = PixArtTransformer2DModel(
             num_attention_heads=4,
             attention_head_dim=32,
-            in_channels=8,
-            out_channels=8,
+            in_channels=autoencoder.config.latent_channels,
+            out_channels=autoencoder.config.latent_channels,
             num_layers=6,
             cross_attention_dim=128,
-            sample_size=SIZE // 4,
+            sample_size=SIZE // autoencoder.encoder.stride[0],
             patch_size=1,
             caption_channels=384,
             use_additional_conditions=False,
@@ -207,9 +203,13 @@ def from_pretrained(name: str) -> PixArt:
     """
     from diffusers import AutoencoderKL, DDPMScheduler, PixArtTransformer2DModel
 
+    from cpd.tasks.patches import PatchAutoencoder
+
     transformer = PixArtTransformer2DModel.from_pretrained(name, subfolder="transformer", torch_dtype=torch.float32)
     _write_out_short_attention(transformer)
-    autoencoder = AutoencoderKL.from_pretrained(name, subfolder="vae", torch_dtype=torch.float32)
+    patches = AutoencoderKL.load_config(name, subfolder="vae")["_class_name"] == PatchAutoencoder.__name__
+    kind = PatchAutoencoder if patches else AutoencoderKL
+    autoencoder = kind.from_pretrained(name, subfolder="vae", torch_dtype=torch.float32)
     levels = DDPMScheduler.load_config(name, subfolder="scheduler")
     encode = _minilm() if Path(name).is_dir() and not (Path(name) / "text_encoder").is_dir() else _t5(name)
     prediction = levels.get("prediction_type", "epsilon")
