@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch_fidelity import feature_extractor_inceptionv3 as inception
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from cpd import features
 
@@ -27,6 +28,17 @@ def test_the_frechet_distance_of_two_normal_laws_is_the_closed_form() -> None:
     """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2); for multiples of the identity that is 4 (1 - 3)^2 + 4 (1 - 2)^2."""
     found = features.frechet_distance(noise(50, 1.0, 1.0), noise(80, 3.0, 2.0))
     assert found == pytest.approx(4 * 4 + 4 * 1, rel=1e-4)
+
+
+@pytest.mark.parametrize("rows", [(20, 30), (200, 20), (200, 300)])
+def test_the_frechet_distance_is_that_of_torchmetrics(rows: tuple[int, int]) -> None:
+    """Fewer pictures than features, and more."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(n, 64, generator=generator) * torch.rand(64, generator=generator) for n in rows)
+    metric = FrechetInceptionDistance(features._Given(64)).set_dtype(torch.float64)
+    metric.update(a, real=True)
+    metric.update(b + 0.1, real=False)
+    assert features.frechet_distance(a, b + 0.1) == pytest.approx(float(metric.compute()), rel=1e-3)
 
 
 def test_both_distances_are_zero_for_equal_laws_and_see_a_shift() -> None:
