@@ -58,7 +58,15 @@ _LAPTOP = Preset(
     evaluating=Evaluating(controls=5, wrong=1),
 )
 _STYLES = Finetuning(
-    suite="emoji", base="emoji", targets="attention", rank=2, dropout=0.0, learning_rate=5e-3, decay="cosine", curve=2
+    suite="emoji",
+    base="emoji",
+    targets="attention",
+    rank=2,
+    dropout=0.0,
+    batch=16,
+    learning_rate=5e-3,
+    decay="cosine",
+    curve=2,
 )
 _LEARNING = Learning(condition="images", ae_steps=700, steps=2500)
 PRESETS: dict[str, Preset] = {each.name: each for each in (_SMOKE, _LAPTOP, _FULL, _PAPER, _AUTHORS)}
@@ -85,14 +93,14 @@ STYLES: dict[str, Preset] = {
             _STYLES,
             tasks=("night", "sunset", "candy", "neon", "blueprint", "cutout", "newspaper", "blocks"),
             runs=2,
-            select_rows=64,
+            select_rows=32,
             report_rows=200,
         ),
         _LEARNING,
         Evaluating(generated=3, controls=1, wrong=1),
     ),
     "full": Preset(
-        "full", replace(_STYLES, select_rows=100, report_rows=1000), _LEARNING, Evaluating(3, controls=1, wrong=1)
+        "full", replace(_STYLES, select_rows=64, report_rows=1000), _LEARNING, Evaluating(3, controls=1, wrong=1)
     ),
     "paper": Preset(
         "paper",

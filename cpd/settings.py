@@ -99,7 +99,7 @@ class Drawing:
 
     variants: int = 6
     steps: int = 7000
-    styled_steps: int = 4000
+    styled_steps: int = 9000
     styled: float = 0.7
     batch: int = 64
     learning_rate: float = 1e-3

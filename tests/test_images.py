@@ -263,6 +263,27 @@ def test_a_folder_of_ones_own_pictures_is_a_suite(tmp_path: Path, monkeypatch: p
         made.album.pictures("red", "report", 8)
 
 
+def test_conditions_are_of_eight_to_one_pictures_and_those_asked_with_are_not_those_learned(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path))
+    made = domain(base)
+    learned = made.conditions("images")["night"]
+    assert len(learned) == images.DRAWS
+    counts = [len([*(tmp_path / folder).glob("*.png")]) for folder in learned]
+    assert counts[:9] == [8, 7, 6, 5, 4, 3, 2, 1, 8]
+    asked = made.conditions("images", "select", 1)["night"]
+
+    def pictures(folders: list[str]) -> set[bytes]:
+        return {file.read_bytes() for folder in folders for file in (tmp_path / folder).glob("*.png")}
+
+    assert len(pictures(asked)) == 4 and not pictures(asked) & pictures(learned)
+    assert made.conditions("description", "select", 1) == {
+        "night": [styles.TRAINING[0].sentence],
+        "sunset": [styles.TRAINING[1].sentence],
+    }
+
+
 def test_a_condition_of_pictures_is_their_mean_and_bad_ones_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

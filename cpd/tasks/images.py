@@ -38,8 +38,8 @@ from cpd.training import fastest_precision
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of PixArt's self- and cross-attention
 STEPS = 200  # of fine-tuning a style
 SAMPLER_STEPS = 10  # of DPM-Solver++
-SHOWN = 8  # pictures in one image condition
-DRAWS = 8  # image conditions per style
+SHOWN = 8  # most pictures in one image condition
+DRAWS = 32  # image conditions per style that a generator learns from
 TOLD = 50  # pictures of each style that the classifier learns from
 
 
@@ -235,7 +235,7 @@ class ImageDomain:
         """Return what a generator may be told of each style.
 
         Args:
-            kind: "images": folders of up to eight pictures in the style, several draws; else the style's sentence.
+            kind: "images": folders of pictures in the style, eight, seven, ... one, eight, ...; else its sentence.
             split: whose pictures.
             draws: how many folders of each style.
         """
@@ -272,7 +272,7 @@ def _adapter(model: Any) -> dict[str, Tensor]:
 
 def _shown(pictures: np.ndarray, draw: int) -> str:
     """Write a random choice of pictures to a folder of the artifacts, and return which."""
-    chosen = pictures[np.random.default_rng(draw).permutation(len(pictures))[:SHOWN]]
+    chosen = pictures[np.random.default_rng(draw).permutation(len(pictures))[: SHOWN - draw % SHOWN]]
     spec = {"sha256": hashlib.sha256(chosen.tobytes()).hexdigest()}
     folder = artifacts.address("pictures", spec)
     if not artifacts.is_complete(folder):
