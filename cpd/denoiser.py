@@ -213,6 +213,26 @@ def diffusion_loss(
     return functional.mse_loss(predicted.float(), target)
 
 
+def clean(scheduler: Scheduler, predicted: Tensor, z: Tensor, t: Tensor) -> Tensor:
+    """Return what a denoiser's prediction says of the latent without noise.
+
+    Args:
+        scheduler: made by `schedule`.
+        predicted: (n, D) velocity or noise.
+        z: (n, D) noised latents.
+        t: (n,) timesteps.
+
+    Returns:
+        (n, D) estimates.
+
+    Source: arXiv 2202.00512, section 4 (velocity); arXiv 2006.11239, equation 15 (noise).
+    """
+    kept = scheduler.alphas_cumprod.to(z)[t.long()][:, None]
+    if scheduler.config.prediction_type == "v_prediction":
+        return kept.sqrt() * z - (1 - kept).sqrt() * predicted
+    return (z - (1 - kept).sqrt() * predicted) / kept.sqrt()
+
+
 def noise_generators(seed: int, count: int) -> list[torch.Generator]:
     """Return one random generator per sample: sample i has the same noise whatever else is sampled beside it."""
     return [torch.Generator().manual_seed((seed * 1_000_003 + i) % 2**63) for i in range(count)]

@@ -77,12 +77,53 @@ def point_clouds(clouds: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarr
     return figure
 
 
+def layouts(
+    panels: Mapping[str, np.ndarray], groups: np.ndarray, labels: Sequence[str], open_marks: np.ndarray, marked: str
+) -> Figure:
+    """Draw one panel per plane that the same points were laid out in; the planes have no common axes and no units.
+
+    Args:
+        panels: panel label -> (n, 2) points, the same n points in each.
+        groups: (n,) index into ``labels`` that colours each point.
+        labels: what the colours mean.
+        open_marks: (n,) True for the points that are drawn as open black rings around their colour.
+        marked: what the rings mean.
+
+    Returns:
+        The figure.
+    """
+    with style():
+        columns = min(3, len(panels))
+        rows = -(-len(panels) // columns)
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(WIDTH, WIDTH / columns * rows + 0.5), squeeze=False, layout="constrained"
+        )
+        for axis in axes.flat:
+            axis.set(xticks=[], yticks=[])
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (name, points) in zip(axes.flat, panels.items(), strict=False):
+            for i, label in enumerate(labels):
+                own = points[(groups == i) & ~open_marks]
+                axis.plot(own[:, 0], own[:, 1], ".", markersize=2.5, color=PALETTE[i], label=label, rasterized=True)
+            ringed = points[open_marks]
+            axis.scatter(
+                ringed[:, 0], ringed[:, 1], s=16, c=[PALETTE[i] for i in groups[open_marks]], edgecolors="black",
+                linewidths=0.6, label=marked,
+            )  # fmt: skip
+            axis.set_title(name)
+        handles, names = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), markerscale=2)
+    return figure
+
+
 def curves(
     x: Sequence[float] | np.ndarray,
     lines: Mapping[str, np.ndarray],
     xlabel: str,
     ylabel: str,
     log: bool = False,
+    log_x: bool = False,
 ) -> Figure:
     """Draw lines over a common axis.
 
@@ -92,6 +133,7 @@ def curves(
         xlabel: what x is, with its unit.
         ylabel: what the values are, with their unit.
         log: logarithmic values.
+        log_x: logarithmic positions.
 
     Returns:
         The figure.
@@ -100,7 +142,7 @@ def curves(
         figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.4), layout="constrained")
         for i, (label, values) in enumerate(lines.items()):
             axis.plot(x, values, color=PALETTE[i], marker="o" if len(values) <= 20 else None, markersize=3, label=label)
-        axis.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+        axis.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear", xscale="log" if log_x else "linear")
         axis.legend()
     return figure
 
@@ -125,6 +167,53 @@ def dots(rows: Sequence[str], series: Mapping[str, np.ndarray], xlabel: str, log
         axis.set(xlabel=xlabel, xscale="log" if log else "linear")
         axis.invert_yaxis()
         figure.legend(loc="outside lower center", ncols=min(4, len(series)))
+    return figure
+
+
+def intervals(rows: Sequence[str], mean: np.ndarray, low: np.ndarray, high: np.ndarray, xlabel: str) -> Figure:
+    """Draw one row per label: a mean as a dot, its interval as a bar, and the line where nothing differs.
+
+    Args:
+        rows: n labels, from top to bottom.
+        mean: (n,) values.
+        low: (n,) lower ends.
+        high: (n,) upper ends; infinite ends are drawn as none.
+        xlabel: what the values are, with their unit.
+
+    Returns:
+        The figure.
+    """
+    with style():
+        figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 0.8 + 0.24 * len(rows)), layout="constrained")
+        at = np.arange(len(rows))
+        axis.axvline(0, color=GREY, linewidth=0.8)
+        finite = np.isfinite(low) & np.isfinite(high)
+        axis.hlines(at[finite], low[finite], high[finite], color=PALETTE[0], linewidth=1.5)
+        axis.plot(mean, at, "o", color=PALETTE[0], markersize=4)
+        axis.set_yticks(at, rows)
+        axis.set(xlabel=xlabel)
+        axis.invert_yaxis()
+    return figure
+
+
+def scatter(x: Mapping[str, np.ndarray], y: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
+    """Draw points of several series over two quantities.
+
+    Args:
+        x: label -> (n,) values; its labels are the series.
+        y: label -> (n,) values.
+        xlabel: what x is, with its unit.
+        ylabel: what y is, with its unit.
+
+    Returns:
+        The figure.
+    """
+    with style():
+        figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.45), layout="constrained")
+        for i, (label, values) in enumerate(x.items()):
+            axis.plot(values, y[label], "osD^v<>P"[i % 8], color=PALETTE[i], markersize=5, label=label)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        figure.legend(loc="outside lower center", ncols=min(4, len(x)))
     return figure
 
 

@@ -70,6 +70,61 @@ def delta_products(layout: AdapterLayout, a: Tensor | np.ndarray, b: Tensor | np
     return total
 
 
+def cosines(a: Tensor | np.ndarray, b: Tensor | np.ndarray, layout: AdapterLayout) -> np.ndarray:
+    """Measure the angle between deltas.
+
+    Args:
+        a: (n, K) vectors.
+        b: (m, K) vectors.
+        layout: of the vectors.
+
+    Returns:
+        (n, m) cosines in [-1, 1] of the deltas of all modules as one vector, float64; NaN where a delta is 0.
+
+    Source: ours, by `delta_products`.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return delta_products(layout, a, b) / np.sqrt(_own(layout, a)[:, None] * _own(layout, b)[None])
+
+
+def spectra(layout: AdapterLayout, vectors: Tensor | np.ndarray) -> np.ndarray:
+    """Return the singular values of every delta without forming it.
+
+    Args:
+        layout: of the vectors; all modules have one rank r.
+        vectors: (n, K) adapters.
+
+    Returns:
+        (n, modules, r) singular values of alpha/r B A in weight units, the largest first.
+
+    Source: ours; B A = Q_B (R_B R_A^T) Q_A^T has the singular values of the r x r matrix in the middle.
+    """
+    values = []
+    for module in layout.pairs:
+        a, b = _factors(layout, module, vectors)
+        inner, outer = (np.asarray(np.linalg.qr(x, mode="r")) for x in (a.transpose(0, 2, 1), b))
+        middle = outer @ inner.transpose(0, 2, 1)
+        values.append(layout.scaling(module) * np.linalg.svd(middle, compute_uv=False))
+    return np.stack(values, axis=1)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Say how much the mistakes of models have in common: intersection over union.
+
+    Args:
+        a: (n, rows) True where a model is wrong.
+        b: (m, rows) likewise.
+
+    Returns:
+        (n, m) in [0, 1]; 1 where neither of two models is ever wrong.
+
+    Source: arXiv 2506.07998, section 3 (the similarity of models by what they get wrong).
+    """
+    both = a.astype(np.float64) @ b.astype(np.float64).T
+    either = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - both
+    return np.divide(both, either, out=np.ones_like(both), where=either > 0)
+
+
 @dataclass(frozen=True)
 class Novelty:
     """Distances to the nearest training adapter, and the same number among training adapters.

@@ -14,11 +14,14 @@ from cpd.settings import Drawing, Evaluating, Finetuning, Learning, Preset
 
 _SMOKE = Preset(
     "smoke",
-    Finetuning(runs=2, keep=4, scale=0.04, curve=1, select_rows=32, report_rows=32, max_length=32, batch=8),
+    Finetuning(
+        tasks=("movies", "editorials", "spam"), runs=2, keep=4, scale=0.04, curve=1, select_rows=32, report_rows=32,
+        max_length=32, batch=8,
+    ),
     Learning(latent=16, ae_steps=20, ae_batch=16, width=64, depth=2, steps=40, batch=32),
     Evaluating(generated=2, controls=2, wrong=1, sampler_steps=5),
     Drawing(variants=1, steps=4, styled_steps=4, batch=8),
-)
+)  # fmt: skip
 _FULL = Preset(
     "full", Finetuning(suite="glue", runs=2, keep=50, learning_rate=2e-3, curve=8, select_rows=500, report_rows=1000)
 )

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,11 @@ class AdapterZoo:
         """Return the index of the last checkpoint of each run, training or held-out, of all tasks or one."""
         runs = {row.run: i for i, row in enumerate(self.rows) if row.held_out == held_out and task in (None, row.task)}
         return list(runs.values())
+
+    def subset(self, index: Sequence[int]) -> AdapterZoo:
+        """Return the zoo of some rows only, in memory, under the same conditions."""
+        chosen = list(index)
+        return replace(self, vectors=np.array(self.vectors[chosen]), rows=[self.rows[i] for i in chosen])
 
     @classmethod
     def load(cls, folder: Path) -> AdapterZoo:

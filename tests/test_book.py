@@ -15,6 +15,7 @@ from cpd.parameters import declared
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXECUTED = sorted((ROOT / "book" / "notebooks").glob("*.ipynb"))
+RECORD = "application/papermill.record/text/plain"
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:root|home|Users|work|tmp|opt|private|mnt)/\w|[A-Z]:\\\\Users")
 
 
@@ -34,8 +35,31 @@ def images(cell: dict[str, Any]) -> int:
     return sum("image/png" in output.get("data", {}) for output in cell["outputs"])
 
 
-def complaints(executed: dict[str, Any], source: dict[str, Any], preset: str) -> list[str]:
-    """Return what is wrong with an executed notebook; empty if it may be shown."""
+def glued(notebook: dict[str, Any]) -> dict[str, str]:
+    """Return what the sentences of a book may quote of an executed notebook, as it is written there."""
+    outputs = [output for cell in code(notebook) for output in cell["outputs"]]
+    return {
+        output["metadata"]["scrapbook"]["name"]: "".join(output["data"][RECORD])
+        for output in outputs
+        if "scrapbook" in output.get("metadata", {})
+    }
+
+
+def typed(text: str) -> list[str]:
+    """Return the lines of a page that hold a number which no result, formula or source stands behind.
+
+    Roles, code, formulas and headings are left out, and so is what the authors logged.
+    """
+    text = re.sub(r"```.*?```|\$\$.*?\$\$", "", text, flags=re.DOTALL)
+    text = re.sub(r"\*Made in\*.*?(?=\n\n)", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{[\w:]+\}`[^`]*`|`[^`]*`|\$[^$]*\$|^\#.*$|95 %", "", text, flags=re.MULTILINE)
+    return [line for line in text.splitlines() if re.search(r"\d\.\d|\d ?%", line)]
+
+
+def complaints(
+    executed: dict[str, Any], source: dict[str, Any], preset: str, numbers: dict[str, Any] | None = None
+) -> list[str]:
+    """Return what is wrong with an executed notebook beside its published numbers; empty if it may be shown."""
     marks = executed["metadata"].get("papermill", {})
     outputs = [output for cell in code(executed) for output in cell["outputs"]]
     mine = [
@@ -51,6 +75,10 @@ def complaints(executed: dict[str, Any], source: dict[str, Any], preset: str) ->
             "cells differ from the source's": mine != ["".join(cell["source"]) for cell in source["cells"]],
             "a named figure not shown once": any(
                 "figure" in cell["metadata"].get("mystnb", {}) and images(cell) != 1 for cell in code(executed)
+            ),
+            "a glued number is not the published one": any(
+                text not in (repr((numbers or {}).get(key)), str((numbers or {}).get(key)))
+                for key, text in glued(executed).items()
             ),
             "a path of some machine": MACHINE_PATH.search(json.dumps(outputs)) is not None,
         }.items()
@@ -69,7 +97,21 @@ def test_sources_have_no_outputs_and_one_parameters_cell(path: Path) -> None:
 
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
 def test_executed_copies_may_be_shown(path: Path) -> None:
-    assert complaints(read(path), read(ROOT / "notebooks" / path.name), "full") == []
+    numbers = read(ROOT / "results" / f"{path.stem}.json")
+    assert complaints(read(path), read(ROOT / "notebooks" / path.name), "full", numbers) == []
+    assert {key for key, value in numbers.items() if isinstance(value, int | float | str)} == set(glued(read(path)))
+
+
+@pytest.mark.parametrize("name", ["intro", "claims"])
+def test_no_number_of_a_chapter_is_typed_by_hand(name: str) -> None:
+    assert typed((ROOT / "book" / f"{name}.md").read_text()) == []
+
+
+def test_a_typed_number_is_seen_and_a_quoted_one_is_not() -> None:
+    page = (
+        "# 1.5\n\nIt is {result}`a.b:.2f` of `0.5`, $0.1$.\n\n*Made in* a log: 32.9.\nAnd 12 %.\n\nIt is 0.25, or 3%.\n"
+    )
+    assert typed(page) == ["It is 0.25, or 3%."]
 
 
 def test_every_notebook_has_an_executed_copy_and_its_numbers() -> None:
@@ -100,12 +142,19 @@ def sample() -> tuple[dict[str, Any], dict[str, Any]]:
     }
     executed["cells"].insert(1, injected)
     executed["cells"][2]["outputs"] = [{"output_type": "execute_result", "data": {"text/plain": ["1.0"]}}]
+    record = {"data": {RECORD: "0.5"}, "metadata": {"scrapbook": {"name": "half"}}, "output_type": "display_data"}
+    executed["cells"][2]["outputs"].append(record)
     executed["metadata"]["papermill"] = {"succeeded": True, "parameters": {"preset": "full"}}
     return executed, source
 
 
 def test_the_gate_lets_a_good_notebook_pass() -> None:
-    assert complaints(*sample(), "full") == []
+    assert complaints(*sample(), "full", {"half": 0.5}) == []
+
+
+@pytest.mark.parametrize("numbers", [{"half": 0.25}, {}])
+def test_the_gate_refuses_numbers_of_another_run(numbers: dict[str, Any]) -> None:
+    assert complaints(*sample(), "full", numbers) == ["a glued number is not the published one"]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +173,7 @@ def test_the_gate_lets_a_good_notebook_pass() -> None:
 def test_the_gate_refuses_a_doctored_notebook(doctoring: Any, complaint: str) -> None:
     executed, source = sample()
     doctoring(executed)
-    assert complaint in complaints(executed, source, "full")
+    assert complaint in complaints(executed, source, "full", {"half": 0.5})
 
 
 @pytest.fixture
@@ -143,14 +192,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_staging_lists_the_finished_notebooks_once_before_the_last_chapter(run: Path, tmp_path: Path) -> None:
+def test_staging_lists_the_finished_notebooks_once_after_the_method(run: Path, tmp_path: Path) -> None:
     pages = tmp_path / "book"
     pages.mkdir()
-    (pages / "_toc.yml").write_text("root: intro\nchapters:\n- file: method\n- file: references\n")
+    (pages / "_toc.yml").write_text("root: intro\nchapters:\n- file: claims\n- file: method\n- file: references\n")
     for _ in range(2):
         book.fill(pages, book.executed("smoke"))
         chapters = [each["file"] for each in yaml.safe_load((pages / "_toc.yml").read_text())["chapters"]]
-        assert chapters == ["method", "notebooks/00_a", "notebooks/01_b", "references"]
+        assert chapters == ["claims", "method", "notebooks/00_a", "notebooks/01_b", "references"]
     assert sorted(path.name for path in (pages / "notebooks").iterdir()) == ["00_a.ipynb", "01_b.ipynb"]
 
 

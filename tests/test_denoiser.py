@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cpd.denoiser import Denoiser, diffusion_loss, guided, noise_generators, sample, schedule
+from cpd.denoiser import Denoiser, clean, diffusion_loss, guided, noise_generators, sample, schedule
 
 MEAN, STD = torch.tensor([3.0, -1.0]), torch.tensor([0.5, 2.0])
 
@@ -53,6 +53,14 @@ def test_exact_denoiser_gives_the_right_mean_and_deviation(sampler: str, steps: 
 def test_epsilon_and_velocity_are_the_same_sampler() -> None:
     a, b = (draw("ddim", prediction, "linear", 50, n=20) for prediction in ("epsilon", "v_prediction"))
     torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_the_right_prediction_gives_the_clean_latent_back(prediction: str) -> None:
+    scheduler = schedule("ddim", prediction, 1000, "squaredcos_cap_v2")
+    z, noise, t = torch.randn(5, 2), torch.randn(5, 2), torch.tensor([0, 10, 300, 600, 900])
+    target = noise if prediction == "epsilon" else scheduler.get_velocity(z, noise, t)
+    torch.testing.assert_close(clean(scheduler, target, scheduler.add_noise(z, noise, t), t), z, atol=1e-4, rtol=1e-3)
 
 
 def test_the_error_of_ddim_shrinks_with_its_steps_in_first_order() -> None:

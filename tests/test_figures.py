@@ -23,6 +23,16 @@ def test_point_clouds_draw_every_point_in_its_own_panel() -> None:
     assert all(sum(len(line.get_xdata()) for line in axis.lines) == 30 for axis in panels)
 
 
+def test_layouts_draw_every_point_once_and_ring_the_marked_ones() -> None:
+    rng, ringed = np.random.default_rng(0), np.arange(30) >= 24
+    planes = {name: rng.normal(size=(30, 2)) for name in ("a", "b", "c", "d")}
+    figure = figures.layouts(planes, np.arange(30) % 2, ["even", "odd"], ringed, "generated")
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title() for axis in panels] == list(planes)
+    assert all(sum(len(line.get_xdata()) for line in axis.lines) == 24 for axis in panels)
+    np.testing.assert_array_equal(panels[1].collections[0].get_offsets(), planes["b"][ringed])
+
+
 def test_curves_and_dots_carry_labels_units_and_values() -> None:
     values = np.array([1.0, 0.1, 0.01])
     curve = figures.curves([0, 1, 2], {"loss": values}, "step", "loss (nats)", log=True).axes[0]
@@ -31,6 +41,20 @@ def test_curves_and_dots_carry_labels_units_and_values() -> None:
     dot = figures.dots(["x", "y", "z"], {"first": values, "second": 2 * values}, "distance").axes[0]
     assert [label.get_text() for label in dot.get_yticklabels()] == ["x", "y", "z"]
     assert np.array_equal(dot.lines[1].get_xdata(), 2 * values)
+
+
+def test_intervals_draw_bars_where_they_end_somewhere() -> None:
+    mean, low, high = np.array([1.0, 2.0]), np.array([0.5, -np.inf]), np.array([1.5, np.inf])
+    axis = figures.intervals(["a", "b"], mean, low, high, "points").axes[0]
+    assert [segment.tolist() for segment in axis.collections[0].get_segments()] == [[[0.5, 0], [1.5, 0]]]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_scatter_pairs_the_values_of_each_series() -> None:
+    axis = figures.scatter({"a": np.arange(3), "b": np.arange(2)}, {"b": np.ones(2), "a": np.zeros(3)}, "x", "y").axes[
+        0
+    ]
+    assert [(line.get_label(), list(line.get_ydata())) for line in axis.lines] == [("a", [0, 0, 0]), ("b", [1, 1])]
 
 
 def test_pictures_fill_rows_of_their_own_and_name_whose_they_are() -> None:

@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "generator": LEARN | NETWORKS | {"artifacts", "fitting", "zoo"},
     "toy": {"artifacts", "denoiser", "fitting", "metrics", "presets", "settings"},
     "evaluation": {"baselines", "finetune", "generator", "metrics", "parallel", "settings", "zoo"},
+    "ablation": {"evaluation", "finetune", "generator", "metrics", "settings", "zoo"},
     "inspection": {"adapters", "artifacts", "baselines", "metrics", "zoo"},
     "cost": {"adapters", "generator", "settings", "zoo"},
     "report": {"artifacts"},

@@ -7,13 +7,16 @@ from synthetic import HEAD, A, B, layout
 
 from cpd.adapters import AdapterLayout, delta
 from cpd.metrics import (
+    cosines,
     delta_products,
     distances,
     interval,
     novelty,
+    overlap,
     paired_difference,
     relative_error,
     sliced_wasserstein,
+    spectra,
 )
 
 SHAPE = layout()
@@ -54,6 +57,28 @@ def test_a_change_of_gauge_moves_the_vector_and_not_the_delta() -> None:
     other = regauged(x[0], SHAPE)[None]
     assert distances(x, other)[0, 0] > 1
     assert distances(x, other, SHAPE)[0, 0] < 1e-3 * distances(x, 0 * x, SHAPE)[0, 0]
+
+
+def test_cosines_are_those_of_the_deltas_and_know_no_length() -> None:
+    a, b = vectors(3), vectors(2, seed=1)
+    full = [torch.cat([d.flatten(1) for d in delta(SHAPE, x).values()], dim=1).double() for x in (a, b)]
+    expected = torch.nn.functional.cosine_similarity(full[0][:, None], full[1][None], dim=2)
+    np.testing.assert_allclose(cosines(a, b, SHAPE), expected, atol=1e-6)
+    np.testing.assert_allclose(cosines(a, 3 * a, SHAPE).diagonal(), 1.0)
+    assert np.isnan(cosines(a, 0 * a, SHAPE)).all()
+
+
+def test_spectra_are_the_singular_values_of_the_deltas() -> None:
+    x = vectors(3)
+    found = spectra(SHAPE, x)
+    for i, deltas in enumerate(delta(SHAPE, x).values()):
+        np.testing.assert_allclose(found[:, i], torch.linalg.svdvals(deltas)[:, :2], rtol=1e-4)
+    np.testing.assert_allclose(spectra(SHAPE, regauged(x[0], SHAPE)[None])[0], found[0], rtol=1e-3)
+
+
+def test_overlap_of_mistakes_in_closed_form() -> None:
+    wrong = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], dtype=bool)
+    np.testing.assert_allclose(overlap(wrong, wrong), [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]])
 
 
 def test_the_head_counts_in_vectors_and_not_in_deltas() -> None:

@@ -201,6 +201,14 @@ def test_predictions_are_in_the_order_of_the_rows(bases: dict[str, Path]) -> Non
     np.testing.assert_allclose(made.predict("ratings", vector, "report")[0], whole[::-1], atol=2e-2)
 
 
+def test_wrong_rows_are_those_of_another_class_or_a_tenth_off(bases: dict[str, Path]) -> None:
+    made, vector = domain(bases["bert"]), domain(bases["bert"]).untrained()[None]
+    for task in made.names:
+        labels, predicted = made.splits(task).report.labels, made.predict(task, vector, "report")[0]
+        expected = predicted != labels if made.cards[task].classes else np.abs(predicted - labels) > 0.1
+        assert np.array_equal(made.wrong(task, vector, "report")[0], expected) and expected.any()
+
+
 def test_conditions_are_descriptions_or_examples_of_training_rows(bases: dict[str, Path]) -> None:
     made = domain(bases["bert"])
     assert made.conditions("description")["ratings"] == [tiny.RATINGS.description]

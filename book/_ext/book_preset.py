@@ -1,4 +1,4 @@
-"""Say on every page whose run it shows: the preset of the executed notebooks, or that there are none yet.
+"""Say on every page whose run it shows, and on every executed notebook which command made it.
 
 Source: ours.
 """
@@ -16,6 +16,7 @@ from sphinx.config import Config
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     app.connect("config-inited", _announce)
+    app.connect("source-read", _sign)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -24,3 +25,16 @@ def _announce(app: Sphinx, config: Config) -> None:
     found = {json.loads(path.read_text())["metadata"]["papermill"]["parameters"]["preset"] for path in notebooks}
     shown = f"This book shows a run of the preset {', '.join(sorted(found))}." if found else "No run is shown here yet."
     config.html_theme_options = config.html_theme_options | {"announcement": shown}
+
+
+def _sign(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the command that made an executed notebook, and where its numbers are, below its title."""
+    if not page.startswith("notebooks/"):
+        return
+    notebook, name = json.loads(source[0]), page.partition("/")[2]
+    given = notebook["metadata"]["papermill"]["parameters"]
+    command = " ".join([f"papermill notebooks/{name}.ipynb", *(f"-p {key} {value}" for key, value in given.items())])
+    text = f"*Made by* `{command}`; *every number of this page is in* `results/{name}.json`."
+    signature = {"cell_type": "markdown", "id": "made-by", "metadata": {}, "source": text}
+    notebook["cells"].insert(1, signature)
+    source[0] = json.dumps(notebook)

@@ -189,6 +189,20 @@ class TextDomain:
         measure = metric or self.cards[task].metric
         return np.array([measure(row, labels) for row in self.predict(task, vectors, split)])
 
+    def wrong(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
+        """Say which rows each adapter gets wrong.
+
+        Args:
+            task: its name.
+            vectors: (n, K) adapters.
+            split: "select" or "report".
+
+        Returns:
+            (n, rows) True where the class is another one, or a number is more than a tenth of its range off.
+        """
+        labels = getattr(self.splits(task), split).labels
+        return np.abs(self.predict(task, vectors, split) - labels) > (0.5 if self.cards[task].classes else 0.1)
+
     def _card(self, task: str) -> TextTask:
         if task not in self.cards:
             raise ValueError(f"no task {task!r}; there are {', '.join(self.cards)}")

@@ -1,0 +1,76 @@
+"""Quote the committed results: the role ``result`` writes a number out of ``results/`` and links to its page.
+
+``{result}`02_diffusion.right_task:.0%` `` is the value of that key in ``results/02_diffusion.json``, in that format;
+keys of nested values follow after further dots. Unlike glue it does not depend on which run the book shows: a page of
+claims is about the committed run.
+
+Source: ours.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxRole
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+
+
+def quote(reference: str, results: Path = RESULTS) -> str:
+    """Return a number of the committed run as text.
+
+    Args:
+        reference: ``NOTEBOOK.KEY``, further dots lead into nested values, then ``:`` and a format of Python's.
+        results: folder with one JSON file per notebook.
+
+    Raises:
+        ValueError: if there is no such notebook or key, or the format does not fit; names the reference.
+    """
+    path, _, form = reference.partition(":")
+    notebook, *keys = path.split(".")
+    try:
+        value = _read(results / f"{notebook}.json")
+        for key in keys:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        if isinstance(value, dict | list):
+            raise TypeError(f"{path} is a table, not a number")
+        return format(value, form).replace("-", "\N{MINUS SIGN}", 1) if form else str(value)
+    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{reference!r} quotes nothing: {error!r}; see {results.name}/{notebook}.json") from None
+
+
+@cache
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+class Result(SphinxRole):
+    """The role; a number links to the notebook that made it where the book has it."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the number, as a link."""
+        notebook = f"notebooks/{self.text.partition('.')[0]}"
+        try:
+            text = nodes.inline(self.rawtext, quote(self.text), classes=["result"])
+        except ValueError as error:
+            complaint = self.inliner.reporter.error(str(error), line=self.lineno)
+            return [self.inliner.problematic(self.rawtext, self.rawtext, complaint)], [complaint]
+        if notebook not in self.env.found_docs:
+            return [text], []
+        link = pending_xref(
+            "", text, refdomain="std", reftype="doc", reftarget=f"/{notebook}", refdoc=self.env.docname,
+            refexplicit=True, refwarn=True,
+        )  # fmt: skip
+        return [link], []
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension with Sphinx."""
+    app.add_role("result", Result())
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,83 @@
+"""Quoting the committed results: the number, its format, and refusals that name what is missing."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def extension(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "_ext" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+quote = extension("book_results").quote
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    numbers = {"points": -1.234, "share": 0.94, "each": {"cola": [0.5, 0.25]}, "name": "soup"}
+    (tmp_path / "03_a.json").write_text(json.dumps(numbers))
+    return tmp_path
+
+
+def test_a_number_is_quoted_in_its_format_with_a_true_minus(results: Path) -> None:
+    assert quote("03_a.points:+.2f", results) == "\N{MINUS SIGN}1.23"
+    assert quote("03_a.share:.0%", results) == "94%"
+    assert quote("03_a.each.cola.1:.2f", results) == "0.25"
+    assert quote("03_a.name", results) == "soup"
+
+
+@pytest.mark.parametrize("reference", ["03_a.other:.2f", "04_b.points:.2f", "03_a.each:.2f", "03_a.name:.2f", "03_a"])
+def test_what_is_not_there_is_refused_by_name(reference: str, results: Path) -> None:
+    with pytest.raises(ValueError, match=f"'{reference}' quotes nothing"):
+        quote(reference, results)
+
+
+CONFIG = """
+extensions = ["myst_nb", "book_results", "book_preset"]
+nb_execution_mode = "off"
+html_theme, html_theme_options = "sphinx_book_theme", {}
+exclude_patterns = ["out"]
+"""
+NOTEBOOK = {
+    "cells": [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": "(a)=\n# A notebook"}],
+    "metadata": {"papermill": {"parameters": {"preset": "full", "seed": 3}}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+def built(folder: Path, sentence: str) -> subprocess.CompletedProcess[str]:
+    """Build a book of one page and one notebook with warnings as errors."""
+    (folder / "notebooks").mkdir(parents=True)
+    extensions = f'import sys; sys.path.insert(0, "{ROOT / "book" / "_ext"}")'
+    (folder / "conf.py").write_text(extensions + CONFIG)
+    (folder / "index.md").write_text(f"# Page\n\n{sentence}\n\n```{{toctree}}\nnotebooks/02_diffusion\n```\n")
+    (folder / "notebooks" / "02_diffusion.ipynb").write_text(json.dumps(NOTEBOOK))
+    command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", "html", folder, folder / "out"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_quoted_number_links_to_its_notebook_which_says_what_made_it(tmp_path: Path) -> None:
+    done = built(tmp_path, "All: {result}`02_diffusion.right_task:.0%`.")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert 'href="notebooks/02_diffusion.html"' in page.split("All:")[1].split("</p>")[0]
+    made = re.sub("<[^>]*>", "", (tmp_path / "out" / "notebooks" / "02_diffusion.html").read_text())
+    assert "papermill notebooks/02_diffusion.ipynb -p preset full -p seed 3" in made
+
+
+def test_a_missing_number_fails_the_build_and_is_named(tmp_path: Path) -> None:
+    done = built(tmp_path, "All: {result}`02_diffusion.wrong_key:.0%`.")
+    assert done.returncode != 0 and "02_diffusion.wrong_key" in done.stderr
