@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cpd import figures
+from cpd.sketch import pipeline
 
 
 def test_the_look_ends_with_the_block() -> None:
@@ -65,3 +66,13 @@ def test_pictures_fill_rows_of_their_own_and_name_whose_they_are() -> None:
     assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["real", "drawn"]
     assert figure.get_supxlabel() == "by A. Person"
     assert figure.axes[4].get_title() == "red apple" and figure.axes[6].get_title() == ""
+
+
+def test_the_pipeline_shows_every_box_and_what_is_used_again() -> None:
+    figure = pipeline(["runs", "zoo", "normalizer", "denoiser"], ["noise", "denoised", "scaled back", "new"], "told")
+    axis = figure.axes[0]
+    shown = [text for text in axis.texts if text.get_text()]
+    assert {text.get_text() for text in shown} >= {"runs", "zoo", "noise", "scaled back", "new", "told"}
+    arrows = [text for text in axis.texts if not text.get_text()]
+    assert sum(arrow.arrow_patch.get_linestyle() == "--" for arrow in arrows) == 2
+    assert len(arrows) == 3 + 3 + 2 + 2

@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "presets": {"settings"},
     "artifacts": set(),
     "figures": set(),
+    "sketch": {"figures"},
     "lora": set(),
     "diffusers_lora": {"artifacts"},
     "adapters": {"artifacts", "diffusers_lora", "lora"},
