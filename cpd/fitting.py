@@ -118,7 +118,7 @@ def fit_denoiser(
     Source: arXiv 2408.01415, equation 5.
     """
     scheduler = schedule("ddpm", learning.prediction, learning.timesteps, learning.betas)
-    draw = _ConditionTable(conditions, tasks)
+    draw = _ConditionTable(conditions, tasks, learning.cond_noise)
 
     def loss(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(latents), (learning.batch,), generator=generator)
@@ -133,20 +133,28 @@ def fit_denoiser(
 
 
 class _ConditionTable:
-    """The conditions of all tasks in one table, and where each training row's own ones lie in it."""
+    """The conditions of all tasks in one table, and where each training row's own ones lie in it.
 
-    def __init__(self, conditions: Mapping[str, Tensor], tasks: Sequence[str]) -> None:
+    A generator will be told what is like these, and never these again: noise in proportion to how a task's conditions
+    differ keeps the denoiser from learning them by heart (ours).
+    """
+
+    def __init__(self, conditions: Mapping[str, Tensor], tasks: Sequence[str], noise: float) -> None:
         names = list(conditions)
         self.table = torch.cat(list(conditions.values()))
         self.counts = torch.tensor([len(conditions[name]) for name in names])
         self.starts = self.counts.cumsum(0) - self.counts
         self.group = torch.tensor([names.index(task) for task in tasks])
+        self.width = noise * torch.stack([own.std(dim=0, unbiased=False) for own in conditions.values()])  # (tasks, C)
 
     def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Return (B, C): for each row, one of its task's conditions at random."""
+        """Return (B, C): for each row, one of its task's conditions at random, with noise."""
         group = self.group[rows]
         own = (torch.rand(len(rows), generator=generator) * self.counts[group]).long()
-        return self.table[self.starts[group] + own]
+        drawn = self.table[self.starts[group] + own]
+        if not self.width.any():
+            return drawn
+        return drawn + self.width[group] * torch.randn(drawn.shape, generator=generator)
 
 
 def _device(module: nn.Module) -> torch.device:

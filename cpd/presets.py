@@ -50,7 +50,8 @@ _AUTHORS = Preset(
     ),
     Learning(
         normalization="per_task", latent=468, ae_steps=40_000, ae_batch=256, ae_learning_rate=1e-3,
-        steps=48_000, batch=256, learning_rate=1e-3, cond_drop=0.0, ema=0.0, prediction="epsilon", betas="linear",
+        steps=48_000, batch=256, learning_rate=1e-3, cond_drop=0.0, cond_noise=0.0, ema=0.0,
+        prediction="epsilon", betas="linear",
     ),
     Evaluating(generated=10, sampler="ddpm", sampler_steps=1000),
 )  # fmt: skip

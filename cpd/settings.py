@@ -130,6 +130,8 @@ class Learning:
         batch: latents per step.
         learning_rate: its peak.
         cond_drop: share of training rows that see the null condition.
+        cond_noise: on the conditions of a training row, in units of their standard deviation within its task; none
+            where a task has one condition.
         ema: decay of the running average of the denoiser's weights.
         prediction: "v_prediction" or "epsilon".
         timesteps: T of the noise schedule.
@@ -151,6 +153,7 @@ class Learning:
     batch: int = 128
     learning_rate: float = 2e-3
     cond_drop: float = 0.1
+    cond_noise: float = 2.0
     ema: float = 0.995
     prediction: str = "v_prediction"
     timesteps: int = 1000
@@ -165,6 +168,8 @@ class Learning:
         _positive(depth=self.depth, steps=self.steps, batch=self.batch, timesteps=self.timesteps)
         if not 0 <= self.cond_drop < 1:
             raise ValueError(f"cond_drop is a share in [0, 1), got {self.cond_drop!r}")
+        if not self.cond_noise >= 0:
+            raise ValueError(f"cond_noise must be 0 or more, got {self.cond_noise!r}")
 
 
 @dataclass(frozen=True)

@@ -210,10 +210,20 @@ def test_a_condition_is_a_task_a_text_a_vector_or_nothing(tmp_path) -> None:
 
 def test_a_task_with_several_conditions_learns_from_all_of_them() -> None:
     conditions = {"a": torch.zeros(1, 1), "b": torch.tensor([[1.0], [2.0], [3.0]])}
-    table = fitting._ConditionTable(conditions, ["a", "b"])
+    table = fitting._ConditionTable(conditions, ["a", "b"], noise=0.0)
     drawn = table(torch.tensor([0, 1] * 300), torch.Generator().manual_seed(0)).flatten()
     assert drawn[::2].unique().tolist() == [0]
     assert all(70 < int((drawn[1::2] == value).sum()) < 130 for value in (1, 2, 3))
+
+
+def test_conditions_are_blurred_as_far_as_those_of_their_task_differ() -> None:
+    conditions = {"a": torch.tensor([[5.0, 1.0]]), "b": torch.tensor([[0.0, 3.0], [2.0, 3.0]])}
+    table = fitting._ConditionTable(conditions, ["a", "b"], noise=2.0)
+    drawn = table(torch.tensor([0, 1] * 2000), torch.Generator().manual_seed(0))
+    assert drawn[::2].unique(dim=0).tolist() == [[5.0, 1.0]]
+    assert drawn[1::2, 1].unique().tolist() == [3.0]
+    own = drawn[1::2, 0] - 1  # values of variance 1, and noise of twice their deviation
+    assert abs(float(own.mean())) < 0.2 and abs(float(own.var()) - 5.0) < 0.5
 
 
 def test_unconditional_and_one_hot(tmp_path, good) -> None:

@@ -76,6 +76,7 @@ def test_unknown_setting_lists_the_known_ones() -> None:
         ("generated", 0, "greater than 0"),
         ("scale", float("nan"), "greater than 0"),
         ("cond_drop", 1.0, r"\[0, 1\)"),
+        ("cond_noise", -0.5, "0 or more"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(name: str, value: object, expected: str) -> None:
