@@ -145,7 +145,8 @@ class _ConditionTable:
         self.counts = torch.tensor([len(conditions[name]) for name in names])
         self.starts = self.counts.cumsum(0) - self.counts
         self.group = torch.tensor([names.index(task) for task in tasks])
-        self.width = noise * torch.stack([own.std(dim=0, unbiased=False) for own in conditions.values()])  # (tasks, C)
+        spread = [own.std(dim=0, unbiased=False) for own in conditions.values() if own.numel()]
+        self.width = noise * torch.stack(spread) if spread else torch.zeros(0)  # (tasks, C)
 
     def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Return (B, C): for each row, one of its task's conditions at random, with noise."""
