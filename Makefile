@@ -4,10 +4,9 @@ SHELL := /bin/bash
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 STUDY := $(addprefix notebooks/,$(addsuffix .ipynb,00_toy 01_zoo 02_diffusion 03_evaluation))
-STYLES := notebooks/00_base_images.ipynb $(wildcard notebooks/06_styles*.ipynb)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help study styles analyses test browser full book lock
+.PHONY: help study styles test browser full book lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -19,11 +18,7 @@ study: $(READY)  ## environment, notebooks on the laptop preset, the book of tha
 	@python -m cpd.book laptop
 
 styles: $(READY)  ## the notebooks on pictures, on the laptop preset, and the book of everything that was run so far
-	@set -e; for notebook in $(STYLES); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
-	@python -m cpd.book laptop
-
-analyses: $(READY)  ## the other notebooks (weight space, novelty, ablations, ranks, cost), likewise
-	@set -e; for notebook in $(filter-out $(STUDY) $(STYLES),$(NOTEBOOKS)); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
+	@set -e; for notebook in $(filter-out $(STUDY),$(NOTEBOOKS)); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
 	@python -m cpd.book laptop
 
 test: $(READY) browser  ## every check; the tests come last

@@ -7,8 +7,7 @@ Source: ours.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,7 +54,7 @@ def assess(
     """
     tasks = list(original)
     own = {name: evaluation.generate(name, name, generator, how.wrong, how, seed) for name in tasks}
-    told = dict(zip(tasks, [*tasks[1:], tasks[0]], strict=True))
+    told = _following(tasks)
     other = {name: evaluation.generate(told[name], name, generator, 1, how, seed) for name in tasks}
     scores = evaluation.score_arms(domain, {name: {"own": own[name], "other": other[name]} for name in tasks})
     seen = zoo.vectors[zoo.training()]
@@ -75,11 +74,8 @@ def first_runs(zoo: AdapterZoo, count: int) -> AdapterZoo:
         zoo: left as it is.
         count: training runs per task.
     """
-    kept: dict[str, list[str]] = defaultdict(list)
-    for row in zoo.rows:
-        if not row.held_out and row.run not in kept[row.task] and len(kept[row.task]) < count:
-            kept[row.task].append(row.run)
-    return zoo.subset([i for i, row in enumerate(zoo.rows) if row.held_out or row.run in kept[row.task]])
+    kept = {(task, zoo.rows[i].run) for task in zoo.tasks for i in zoo.last(False, task)[:count]}
+    return zoo.subset([i for i, row in enumerate(zoo.rows) if row.held_out or (row.task, row.run) in kept])
 
 
 def last_checkpoints(zoo: AdapterZoo, count: int) -> AdapterZoo:
@@ -89,14 +85,15 @@ def last_checkpoints(zoo: AdapterZoo, count: int) -> AdapterZoo:
         zoo: left as it is.
         count: checkpoints per run.
     """
-    of_run: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for i, row in enumerate(zoo.rows):
-        of_run[row.task, row.run].append(i)
-    return zoo.subset(sorted(i for rows in of_run.values() for i in rows[-count:]))
+    runs = {(row.task, row.run) for row in zoo.rows}
+    return zoo.subset(sorted(i for task, run in runs for i in zoo.of(task, run)[-count:]))
 
 
 def mislabelled(zoo: AdapterZoo) -> AdapterZoo:
     """Return the zoo with each task under the conditions of the next one: wrong words, but still words of its own."""
-    following = [*zoo.tasks[1:], zoo.tasks[0]]
-    conditions = {task: zoo.conditions[other] for task, other in zip(zoo.tasks, following, strict=True)}
-    return replace(zoo, conditions=conditions)
+    return replace(zoo, conditions={task: zoo.conditions[other] for task, other in _following(zoo.tasks).items()})
+
+
+def _following(tasks: Sequence[str]) -> dict[str, str]:
+    """Return task -> the next one, the first after the last."""
+    return dict(zip(tasks, [*tasks[1:], tasks[0]], strict=True))

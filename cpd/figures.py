@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -57,22 +58,14 @@ def point_clouds(clouds: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarr
         The figure.
     """
     with style():
-        columns = min(4, len(clouds))
-        rows = -(-len(clouds) // columns)
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(WIDTH, WIDTH / columns * rows + 0.4), sharex=True, sharey=True, squeeze=False,
-            layout="constrained",
-        )  # fmt: skip
-        for axis in axes.flat[len(clouds) :]:
-            axis.set_visible(False)
-        for axis, (name, points) in zip(axes.flat, clouds.items(), strict=False):
+        figure, axes = _panels(list(clouds), 4, 0.4, share=True)
+        for axis, (name, points) in zip(axes, clouds.items(), strict=True):
             for i, label in enumerate(labels):
                 own = points[groups[name] == i]
                 axis.plot(own[:, 0], own[:, 1], ".", markersize=1.5, color=PALETTE[i], label=label, rasterized=True)
-            axis.set_title(name)
             axis.set_aspect("equal")
         figure.legend(
-            *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(labels), markerscale=6
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(labels), markerscale=6
         )
     return figure
 
@@ -93,16 +86,9 @@ def layouts(
         The figure.
     """
     with style():
-        columns = min(3, len(panels))
-        rows = -(-len(panels) // columns)
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(WIDTH, WIDTH / columns * rows + 0.5), squeeze=False, layout="constrained"
-        )
-        for axis in axes.flat:
+        figure, axes = _panels(list(panels), 3, 0.5)
+        for axis, points in zip(axes, panels.values(), strict=True):
             axis.set(xticks=[], yticks=[])
-        for axis in axes.flat[len(panels) :]:
-            axis.set_visible(False)
-        for axis, (name, points) in zip(axes.flat, panels.items(), strict=False):
             for i, label in enumerate(labels):
                 own = points[(groups == i) & ~open_marks]
                 axis.plot(own[:, 0], own[:, 1], ".", markersize=2.5, color=PALETTE[i], label=label, rasterized=True)
@@ -111,10 +97,24 @@ def layouts(
                 ringed[:, 0], ringed[:, 1], s=16, c=[PALETTE[i] for i in groups[open_marks]], edgecolors="black",
                 linewidths=0.6, label=marked,
             )  # fmt: skip
-            axis.set_title(name)
-        handles, names = axes.flat[0].get_legend_handles_labels()
+        handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), markerscale=2)
     return figure
+
+
+def _panels(names: Sequence[str], most: int, margin: float, share: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a square panel per name, in rows of at most ``most``, and a margin for a legend, inches."""
+    columns = min(most, len(names))
+    rows = -(-len(names) // columns)
+    size = WIDTH, WIDTH / columns * rows + margin
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, sharex=share, sharey=share, squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        axis.set_title(name)
+    return figure, list(axes.flat[: len(names)])
 
 
 def curves(

@@ -17,7 +17,7 @@ TASKS = ("films", "spam")
 @pytest.fixture
 def zoo() -> AdapterZoo:
     """Two tasks of three runs, the last held out, with four checkpoints each; task and run are written in the row."""
-    shape, rows = layout(), []
+    shape = layout()
     rows = [
         Row(task, f"{task}-{run}", step, None, run == 2) for task in TASKS for run in range(3) for step in (7, 8, 9, 10)
     ]

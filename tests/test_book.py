@@ -56,9 +56,7 @@ def typed(text: str) -> list[str]:
     return [line for line in text.splitlines() if re.search(r"\d\.\d|\d ?%", line)]
 
 
-def complaints(
-    executed: dict[str, Any], source: dict[str, Any], preset: str, numbers: dict[str, Any] | None = None
-) -> list[str]:
+def complaints(executed: dict[str, Any], source: dict[str, Any], preset: str, numbers: dict[str, Any]) -> list[str]:
     """Return what is wrong with an executed notebook beside its published numbers; empty if it may be shown."""
     marks = executed["metadata"].get("papermill", {})
     outputs = [output for cell in code(executed) for output in cell["outputs"]]
@@ -77,8 +75,7 @@ def complaints(
                 "figure" in cell["metadata"].get("mystnb", {}) and images(cell) != 1 for cell in code(executed)
             ),
             "a glued number is not the published one": any(
-                text not in (repr((numbers or {}).get(key)), str((numbers or {}).get(key)))
-                for key, text in glued(executed).items()
+                text != repr(numbers.get(key)) for key, text in glued(executed).items()
             ),
             "a path of some machine": MACHINE_PATH.search(json.dumps(outputs)) is not None,
         }.items()
