@@ -227,6 +227,31 @@ def paired_difference(
     return interval(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), method, seed)
 
 
+def one_more(value: float, values: Sequence[float] | np.ndarray) -> float:
+    """Return the two-sided p of a value being one more of a normal sample.
+
+    Args:
+        value: what is asked about.
+        values: (n,) the sample, n of 2 or more.
+
+    Returns:
+        Its probability, from Student's t with n - 1 degrees of freedom and the prediction error s sqrt(1 + 1/n).
+        Without spread it is 1 where the value is the sample's own, and 0 where it is not.
+
+    Raises:
+        ValueError: if the sample is smaller than 2.
+
+    Source: Student's t prediction interval (Hahn and Meeker 1991, chapter 4).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2:
+        raise ValueError(f"the spread of runs needs 2 or more of them, got {len(x)}")
+    away, error = abs(value - x.mean()), x.std(ddof=1) * np.sqrt(1 + 1 / len(x))
+    if error == 0:
+        return float(away == 0)
+    return float(2 * stats.t.sf(away / error, len(x) - 1))
+
+
 def relative_error(original: Tensor, reconstructed: Tensor, center: Tensor) -> float:
     """Return the squared error as a share of the squared distance from ``center`` (K,): 0 is exact, 1 is no better."""
     error = (original - reconstructed).double().square().sum()

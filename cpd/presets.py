@@ -23,7 +23,20 @@ _SMOKE = Preset(
     Drawing(variants=1, steps=4, styled_steps=4, batch=8),
 )  # fmt: skip
 _FULL = Preset(
-    "full", Finetuning(suite="glue", runs=2, keep=50, learning_rate=2e-3, curve=8, select_rows=500, report_rows=1000)
+    "full",
+    Finetuning(
+        suite="glue",
+        rank=4,
+        alpha=16,
+        runs=4,
+        held_out=2,
+        keep=50,
+        learning_rate=2e-3,
+        curve=8,
+        select_rows=500,
+        report_rows=1000,
+    ),
+    Learning(ae_steps=700, steps=2500),
 )
 _PAPER = Preset(
     "paper",
@@ -99,8 +112,9 @@ STYLES: dict[str, Preset] = {
             runs=2,
             select_rows=32,
             report_rows=200,
+            scale=0.75,
         ),
-        _LEARNING,
+        replace(_LEARNING, steps=1500),
         Evaluating(generated=3, controls=1, wrong=1),
     ),
     "full": Preset(

@@ -12,6 +12,7 @@ from cpd.metrics import (
     distances,
     interval,
     novelty,
+    one_more,
     overlap,
     paired_difference,
     relative_error,
@@ -153,3 +154,20 @@ def test_sliced_wasserstein_knows_a_shift() -> None:
     assert sliced_wasserstein(a, a) == 0
     shift = torch.tensor([3.0, 4.0])  # a shift s moves each direction u by s.u: root mean square |s| / sqrt(2)
     assert sliced_wasserstein(a, a + shift, directions=2000) == pytest.approx(5 / 2**0.5, rel=0.03)
+
+
+def test_one_more_value_is_as_likely_as_students_t_says_and_uniform_where_it_is_one_more() -> None:
+    assert one_more(2.0, [2.0 - 1.0, 2.0 + 1.0]) == pytest.approx(1.0)
+    distance = np.sqrt(2.0) * np.sqrt(1.5)  # one prediction error off; t with one degree of freedom is Cauchy
+    assert one_more(2.0 + distance, [1.0, 3.0]) == pytest.approx(0.5)
+    draws = np.random.default_rng(0).normal(3.0, 2.0, (4000, 6))
+    found = np.array([one_more(row[0], row[1:]) for row in draws])
+    assert np.mean(found < 0.05) == pytest.approx(0.05, abs=0.012)
+    assert np.mean(found < 0.5) == pytest.approx(0.5, abs=0.03)
+
+
+def test_one_more_value_without_spread_is_certain_and_a_single_run_is_refused() -> None:
+    assert one_more(0.5, [0.5, 0.5]) == 1.0
+    assert one_more(0.6, [0.5, 0.5]) == 0.0
+    with pytest.raises(ValueError, match="2 or more of them, got 1"):
+        one_more(0.5, [0.5])

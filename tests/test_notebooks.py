@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPERMILL = Path(sys.executable).with_name("papermill")
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PICTURES = ("00_base_images", "06_")  # these share a zoo, and the others share one
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,13 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("artifacts")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def grouped(path: Path) -> Any:
+    """Return a notebook with the mark of those that continue each other's work."""
+    group = "pictures" if path.stem.startswith(PICTURES) else "text"
+    return pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(group))
+
+
+@pytest.mark.parametrize("path", [grouped(path) for path in SOURCES])
 def test_notebook_runs_and_publishes_its_numbers(path: Path, artifacts: Path) -> None:
     environment = os.environ | {"CPD_ARTIFACTS": str(artifacts)}
     command = [str(PAPERMILL), f"notebooks/{path.name}", "-p", "preset", "smoke"]
