@@ -4,9 +4,12 @@ SHELL := /bin/bash
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 STUDY := $(addprefix notebooks/,$(addsuffix .ipynb,00_toy 01_zoo 02_diffusion 03_evaluation))
+STYLES := notebooks/00_base_images.ipynb $(filter notebooks/06_%,$(NOTEBOOKS))
+ANALYSES := $(filter-out $(STUDY) $(STYLES),$(NOTEBOOKS))
+run = set -e; for notebook in $(1); do echo "== $$notebook"; papermill $$notebook -p preset $(2); done
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help study styles test browser full book lock
+.PHONY: help study styles analyses test browser full book lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -14,11 +17,15 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 study: $(READY)  ## environment, notebooks on the laptop preset, the book of that run, the headline numbers
-	@set -e; for notebook in $(STUDY); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
+	@$(call run,$(STUDY),laptop)
 	@python -m cpd.book laptop
 
 styles: $(READY)  ## the notebooks on pictures, on the laptop preset, and the book of everything that was run so far
-	@set -e; for notebook in $(filter-out $(STUDY),$(NOTEBOOKS)); do echo "== $$notebook"; papermill $$notebook -p preset laptop; done
+	@$(call run,$(STYLES),laptop)
+	@python -m cpd.book laptop
+
+analyses: $(READY)  ## weight space, novelty, ranks, ablations and cost, on the laptop preset, and the book
+	@$(call run,$(ANALYSES),laptop)
 	@python -m cpd.book laptop
 
 test: $(READY) browser  ## every check; the tests come last
@@ -37,7 +44,7 @@ browser:
 	} > /dev/null || { echo "the tests of the book need a browser: install Chromium (Debian: apt-get install chromium)"; exit 1; }
 
 full: $(READY)  ## the committed run: GLUE, preset full, into book/notebooks and results (hours)
-	@set -e; for notebook in $(NOTEBOOKS); do echo "== $$notebook"; papermill $$notebook -p preset full; done
+	@$(call run,$(NOTEBOOKS),full)
 	@python -m cpd.book full --publish
 
 book: $(READY)  ## the book of the committed run, in _build/html

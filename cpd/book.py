@@ -1,8 +1,9 @@
 """From executed notebooks to a book: stage the pages beside them, build, and print the headline numbers.
 
-``python -m cpd.book PRESET`` builds the book of a run of your own in ``_build/PRESET/html``; with ``--publish`` the run
-becomes the committed one instead: its notebooks go to ``book/notebooks/``, its numbers to ``results/``, its headlines
-into the README. Nothing is computed here.
+``python -m cpd.book PRESET`` builds the book of a run of your own in ``_build/PRESET/html``. With ``--publish`` the run
+of the preset ``full`` becomes the committed one: its notebooks go to ``book/notebooks/``, its numbers to ``results/``,
+its headlines into the README. Of another preset only the numbers are kept, in ``results/PRESET/``, for the book to
+quote. Nothing is computed here.
 
 Source: ours; the format of the table of contents is that of sphinx-external-toc.
 """
@@ -23,6 +24,7 @@ from cpd import artifacts
 from cpd.presets import PRESETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+COMMITTED = "full"  # preset of the run that the repository shows
 MARKS = ("<!-- finding -->", "<!-- end of finding -->")
 
 
@@ -96,13 +98,28 @@ def _lenient(config: str) -> str:
 
 
 def publish(preset: str) -> Path:
-    """Make a preset's run the committed one: notebooks, contents, results, README; return the book's sources."""
+    """Make a run the committed one, or keep the numbers of one of another preset; return where its numbers are.
+
+    Args:
+        preset: whose run. Of ``full``, notebooks, contents and README follow; of others, the numbers only.
+    """
+    if preset != COMMITTED:
+        return _keep(preset, REPOSITORY / "results" / preset)
     fill(REPOSITORY / "book", executed(preset))
-    shutil.rmtree(REPOSITORY / "results", ignore_errors=True)
-    shutil.copytree(artifacts.root() / preset / "results", REPOSITORY / "results")
+    results = _keep(preset, REPOSITORY / "results")
     readme = REPOSITORY / "README.md"
-    artifacts.write_bytes(readme, with_finding(readme.read_text(), REPOSITORY / "results").encode())
-    return REPOSITORY / "book"
+    artifacts.write_bytes(readme, with_finding(readme.read_text(), results).encode())
+    return results
+
+
+def _keep(preset: str, results: Path) -> Path:
+    """Put the numbers of a run in place of those of an earlier one."""
+    results.mkdir(parents=True, exist_ok=True)
+    for path in results.glob("*.json"):
+        path.unlink()
+    for path in (artifacts.root() / preset / "results").glob("*.json"):
+        shutil.copyfile(path, results / path.name)
+    return results
 
 
 def with_finding(readme: str, results: Path) -> str:
@@ -127,7 +144,11 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m cpd.book", description="Build the book of a run of your own.")
     parser.add_argument("preset", choices=list(PRESETS), help="whose executed notebooks the book shows")
-    parser.add_argument("--publish", action="store_true", help="write the run into book/ and results/ instead")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write the run into book/ and results/ instead (full), or its numbers into results/PRESET/ (others)",
+    )
     asked = parser.parse_args()
     try:
         place = publish(asked.preset) if asked.publish else build(asked.preset) / "index.html"
@@ -136,7 +157,7 @@ def main() -> None:
     print(
         *headlines(artifacts.root() / asked.preset / "results"),
         "",
-        f"Book of the {asked.preset} run: {place}",
+        f"{'Published' if asked.publish else 'Book of'} the {asked.preset} run: {place}",
         sep="\n",
     )
 

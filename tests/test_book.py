@@ -189,6 +189,27 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_publishing_keeps_what_other_presets_found_and_drops_what_the_last_run_did(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    for folder in ("book", "results/smoke"):
+        (home / folder).mkdir(parents=True)
+    (home / "book" / "_toc.yml").write_text("root: intro\nchapters:\n- file: method\n")
+    (home / "README.md").write_text("a\n" + "\n".join(book.MARKS) + "\nb\n")
+    (home / "results" / "09_old.json").write_text("{}")
+    monkeypatch.setattr(book, "REPOSITORY", home)
+    book.publish("smoke")
+    names = ["00_a.json", "01_b.json"]
+    assert sorted(path.name for path in (home / "results" / "smoke").iterdir()) == names
+    assert (home / "results" / "09_old.json").exists() and not (home / "book" / "notebooks").exists()
+    monkeypatch.setattr(book, "COMMITTED", "smoke")
+    book.publish("smoke")
+    assert sorted(path.name for path in (home / "results").glob("*.json")) == names
+    assert sorted(path.name for path in (home / "results" / "smoke").iterdir()) == names
+    assert "all is well" in (home / "README.md").read_text()
+
+
 def test_staging_lists_the_finished_notebooks_once_after_the_method(run: Path, tmp_path: Path) -> None:
     pages = tmp_path / "book"
     pages.mkdir()

@@ -36,6 +36,9 @@ def test_a_number_is_quoted_in_its_format_with_a_true_minus(results: Path) -> No
     assert quote("03_a.share:.0%", results) == "94%"
     assert quote("03_a.each.cola.1:.2f", results) == "0.25"
     assert quote("03_a.name", results) == "soup"
+    (results / "laptop").mkdir()
+    (results / "laptop" / "03_a.json").write_text('{"share": 0.5}')
+    assert quote("laptop/03_a.share:.0%", results) == "50%"
 
 
 @pytest.mark.parametrize("reference", ["03_a.other:.2f", "04_b.points:.2f", "03_a.each:.2f", "03_a.name:.2f", "03_a"])
@@ -45,14 +48,28 @@ def test_what_is_not_there_is_refused_by_name(reference: str, results: Path) -> 
 
 
 CONFIG = """
-extensions = ["myst_nb", "book_results", "book_preset"]
+extensions = ["myst_nb", "book_figure", "book_results", "book_preset"]
 nb_execution_mode = "off"
 html_theme, html_theme_options = "sphinx_book_theme", {}
 exclude_patterns = ["out"]
 """
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="
 NOTEBOOK = {
-    "cells": [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": "(a)=\n# A notebook"}],
-    "metadata": {"papermill": {"parameters": {"preset": "full", "seed": 3}}},
+    "cells": [
+        {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "(a)=\n# A notebook"},
+        {
+            "cell_type": "code",
+            "id": "figure",
+            "execution_count": 1,
+            "metadata": {"mystnb": {"figure": {"name": "fig-one", "caption": "One dot."}, "image": {"alt": "A dot"}}},
+            "source": "1",
+            "outputs": [{"output_type": "display_data", "data": {"image/png": PIXEL}, "metadata": {}}],
+        },
+    ],
+    "metadata": {
+        "language_info": {"name": "python", "pygments_lexer": "python"},
+        "papermill": {"parameters": {"preset": "full", "seed": 3}},
+    },
     "nbformat": 4,
     "nbformat_minor": 5,
 }
@@ -81,3 +98,17 @@ def test_a_quoted_number_links_to_its_notebook_which_says_what_made_it(tmp_path:
 def test_a_missing_number_fails_the_build_and_is_named(tmp_path: Path) -> None:
     done = built(tmp_path, "All: {result}`02_diffusion.wrong_key:.0%`.")
     assert done.returncode != 0 and "02_diffusion.wrong_key" in done.stderr
+
+
+def test_a_figure_is_shown_on_another_page_with_its_words_and_links_to_its_own(tmp_path: Path) -> None:
+    done = built(tmp_path, "```{shown} 02_diffusion fig-one\n```")
+    assert done.returncode == 0, done.stderr
+    figure = (tmp_path / "out" / "index.html").read_text().partition("<figure")[2].partition("</figure>")[0]
+    assert f"data:image/png;base64,{PIXEL}" in figure and 'alt="A dot"' in figure
+    assert "One dot." in figure and 'href="notebooks/02_diffusion.html#fig-one"' in figure
+
+
+def test_a_missing_figure_fails_the_build_and_a_missing_notebook_shows_none(tmp_path: Path) -> None:
+    done = built(tmp_path / "a", "```{shown} 02_diffusion fig-two\n```")
+    assert done.returncode != 0 and "no figure 'fig-two' is drawn" in done.stderr
+    assert built(tmp_path / "b", "```{shown} 03_evaluation fig-one\n```").returncode == 0

@@ -2,7 +2,8 @@
 
 ``{result}`02_diffusion.right_task:.0%` `` is the value of that key in ``results/02_diffusion.json``, in that format;
 keys of nested values follow after further dots. Unlike glue it does not depend on which run the book shows: a page of
-claims is about the committed run.
+claims is about the committed run. ``laptop/02_diffusion.right_task`` is of a run at another preset, kept in
+``results/laptop/``.
 
 Source: ours.
 """
@@ -26,7 +27,8 @@ def quote(reference: str, results: Path = RESULTS) -> str:
     """Return a number of the committed run as text.
 
     Args:
-        reference: ``NOTEBOOK.KEY``, further dots lead into nested values, then ``:`` and a format of Python's.
+        reference: ``NOTEBOOK.KEY`` or ``PRESET/NOTEBOOK.KEY``, further dots lead into nested values, then ``:`` and a
+            format of Python's.
         results: folder with one JSON file per notebook.
 
     Raises:
@@ -51,20 +53,21 @@ def _read(path: Path) -> Any:
 
 
 class Result(SphinxRole):
-    """The role; a number links to the notebook that made it where the book has it."""
+    """The role; a number links to the notebook that made it, or of another preset to how that is run."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the number, as a link."""
-        notebook = f"notebooks/{self.text.partition('.')[0]}"
+        notebook = self.text.partition(".")[0]
+        page = "reproduce" if "/" in notebook else f"notebooks/{notebook}"
         try:
             text = nodes.inline(self.rawtext, quote(self.text), classes=["result"])
         except ValueError as error:
             complaint = self.inliner.reporter.error(str(error), line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, complaint)], [complaint]
-        if notebook not in self.env.found_docs:
+        if page not in self.env.found_docs:
             return [text], []
         link = pending_xref(
-            "", text, refdomain="std", reftype="doc", reftarget=f"/{notebook}", refdoc=self.env.docname,
+            "", text, refdomain="std", reftype="doc", reftarget=f"/{page}", refdoc=self.env.docname,
             refexplicit=True, refwarn=True,
         )  # fmt: skip
         return [link], []
