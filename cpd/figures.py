@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 GREY = "#777777"
@@ -185,15 +186,55 @@ def intervals(rows: Sequence[str], mean: np.ndarray, low: np.ndarray, high: np.n
     """
     with style():
         figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 0.8 + 0.24 * len(rows)), layout="constrained")
-        at = np.arange(len(rows))
-        axis.axvline(0, color=GREY, linewidth=0.8)
-        finite = np.isfinite(low) & np.isfinite(high)
-        axis.hlines(at[finite], low[finite], high[finite], color=PALETTE[0], linewidth=1.5)
-        axis.plot(mean, at, "o", color=PALETTE[0], markersize=4)
-        axis.set_yticks(at, rows)
+        _bars(axis, rows, mean, low, high)
         axis.set(xlabel=xlabel)
-        axis.invert_yaxis()
     return figure
+
+
+def small_multiples(
+    panels: Mapping[str, Mapping[str, tuple[float, float, float]]], xlabel: str, linear: float = 0.0
+) -> Figure:
+    """Draw a small panel of intervals per group, all over one axis.
+
+    Args:
+        panels: panel label -> row label -> mean, lower and upper end; infinite ends are drawn as none.
+        xlabel: what the values are, with their unit.
+        linear: the axis is logarithmic further than this from zero, in the unit of the values; 0: it is linear.
+
+    Returns:
+        The figure.
+    """
+    columns = min(3, len(panels))
+    groups = [list(panels)[i : i + columns] for i in range(0, len(panels), columns)]
+    heights = [max(len(panels[name]) for name in group) for group in groups]
+    with style():
+        size = WIDTH, sum(0.55 + 0.2 * rows for rows in heights) + 0.3
+        figure, axes = plt.subplots(
+            len(groups), columns, figsize=size, sharex=True, squeeze=False, layout="constrained",
+            height_ratios=[rows + 1 for rows in heights],
+        )  # fmt: skip
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        for i, (axis, (name, rows)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
+            _bars(axis, list(rows), *np.array(list(rows.values())).T)
+            axis.set(title=name, ylim=(len(rows) - 0.5, -0.5))
+            axis.tick_params(labelsize=7, labelbottom=i >= len(panels) - columns)
+        if linear:
+            axes[0, 0].set_xscale("symlog", linthresh=linear)
+            axes[0, 0].xaxis.set_major_locator(FixedLocator([-5 * linear, -linear, 0, linear, 5 * linear]))
+        axes[0, 0].xaxis.set_major_formatter("{x:g}")
+        figure.supxlabel(xlabel, fontsize=9)
+    return figure
+
+
+def _bars(axis: Axes, rows: Sequence[str], mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    at = np.arange(len(rows))
+    axis.axvline(0, color=GREY, linewidth=0.8)
+    finite = np.isfinite(low) & np.isfinite(high)
+    axis.hlines(at[finite], low[finite], high[finite], color=PALETTE[0], linewidth=1.5)
+    axis.plot(mean, at, "o", color=PALETTE[0], markersize=4)
+    axis.set_yticks(at, rows)
+    axis.invert_yaxis()
 
 
 def scatter(x: Mapping[str, np.ndarray], y: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:

@@ -51,6 +51,17 @@ def test_intervals_draw_bars_where_they_end_somewhere() -> None:
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
 
 
+def test_small_multiples_draw_each_group_in_its_panel_on_one_axis() -> None:
+    panels = {"a": {"x": (0.0, -1.0, 1.0), "y": (-50.0, -np.inf, np.inf)}, "b": {"z": (2.0, 1.0, 3.0)}}
+    figure = figures.small_multiples(panels, "points", linear=2)
+    first, second = figure.axes
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["x", "y"]
+    assert list(first.lines[1].get_xdata()) == [0, -50] and list(second.lines[1].get_xdata()) == [2]
+    assert [segment.tolist() for segment in first.collections[0].get_segments()] == [[[-1, 0], [1, 0]]]
+    assert first.get_xlim() == second.get_xlim() and first.get_xlim()[0] < -50
+
+
 def test_scatter_pairs_the_values_of_each_series() -> None:
     axis = figures.scatter({"a": np.arange(3), "b": np.arange(2)}, {"b": np.ones(2), "a": np.zeros(3)}, "x", "y").axes[
         0
