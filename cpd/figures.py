@@ -59,7 +59,7 @@ def point_clouds(clouds: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarr
         The figure.
     """
     with style():
-        figure, axes = _panels(list(clouds), 4, 0.4, share=True)
+        figure, axes = _panels(list(clouds), 4, 0.4, share_x=True, share_y=True)
         for axis, (name, points) in zip(axes, clouds.items(), strict=True):
             for i, label in enumerate(labels):
                 own = points[groups[name] == i]
@@ -103,14 +103,25 @@ def layouts(
     return figure
 
 
-def _panels(names: Sequence[str], most: int, margin: float, share: bool = False) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a square panel per name, in rows of at most ``most``, and a margin for a legend, inches."""
+def _panels(
+    names: Sequence[str],
+    most: int,
+    margin: float,
+    share_x: bool = False,
+    share_y: bool = False,
+    heights: Sequence[float] = (),
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a panel per name, in rows of at most ``most``, and a margin below, inches.
+
+    Panels are square where no heights (one per name, inches) are given; a row is as high as its highest.
+    """
     columns = min(most, len(names))
-    rows = -(-len(names) // columns)
-    size = WIDTH, WIDTH / columns * rows + margin
+    each = heights or [WIDTH / columns] * len(names)
+    rows = [max(each[i : i + columns]) for i in range(0, len(names), columns)]
     figure, axes = plt.subplots(
-        rows, columns, figsize=size, sharex=share, sharey=share, squeeze=False, layout="constrained"
-    )
+        len(rows), columns, figsize=(WIDTH, sum(rows) + margin), sharex=share_x, sharey=share_y, squeeze=False,
+        layout="constrained", height_ratios=rows,
+    )  # fmt: skip
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis, name in zip(axes.flat, names, strict=False):
@@ -204,25 +215,17 @@ def small_multiples(
     Returns:
         The figure.
     """
-    columns = min(3, len(panels))
-    groups = [list(panels)[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [max(len(panels[name]) for name in group) for group in groups]
     with style():
-        size = WIDTH, sum(0.55 + 0.2 * rows for rows in heights) + 0.3
-        figure, axes = plt.subplots(
-            len(groups), columns, figsize=size, sharex=True, squeeze=False, layout="constrained",
-            height_ratios=[rows + 1 for rows in heights],
-        )  # fmt: skip
-        for axis in axes.flat[len(panels) :]:
-            axis.set_visible(False)
-        for i, (axis, (name, rows)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
+        heights = [0.55 + 0.2 * len(rows) for rows in panels.values()]
+        figure, axes = _panels(list(panels), 3, 0.3, share_x=True, heights=heights)
+        for i, (axis, rows) in enumerate(zip(axes, panels.values(), strict=True)):
             _bars(axis, list(rows), *np.array(list(rows.values())).T)
-            axis.set(title=name, ylim=(len(rows) - 0.5, -0.5))
-            axis.tick_params(labelsize=7, labelbottom=i >= len(panels) - columns)
+            axis.set_ylim(len(rows) - 0.5, -0.5)
+            axis.tick_params(labelsize=7, labelbottom=i >= len(panels) - 3)
         if linear:
-            axes[0, 0].set_xscale("symlog", linthresh=linear)
-            axes[0, 0].xaxis.set_major_locator(FixedLocator([-5 * linear, -linear, 0, linear, 5 * linear]))
-        axes[0, 0].xaxis.set_major_formatter("{x:g}")
+            axes[0].set_xscale("symlog", linthresh=linear)
+            axes[0].xaxis.set_major_locator(FixedLocator([-5 * linear, -linear, 0, linear, 5 * linear]))
+        axes[0].xaxis.set_major_formatter("{x:g}")
         figure.supxlabel(xlabel, fontsize=9)
     return figure
 
