@@ -142,8 +142,11 @@ def _score(domain: Domain, task: str, vector: Tensor) -> float:
     return float(domain.score(task, vector[None], "report")[0])
 
 
-def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) -> np.ndarray:
-    """Say how much of a task's gain is gone under another task's condition.
+def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) -> float:
+    """Say how much of what training gained is gone under other tasks' conditions.
+
+    One ratio of sums over all pairs of tasks, not a mean of ratios: a task on which training gained next to nothing has
+    next to nothing to lose, and its own ratio would be noise.
 
     Args:
         matrix: (tasks, tasks) of :func:`cross`.
@@ -151,11 +154,10 @@ def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) 
         untrained: (tasks,) score of the untrained adapter.
 
     Returns:
-        (tasks, tasks) shares of the gap between untrained and original; 1 is all of it; NaN on the diagonal.
+        Share of the gap between untrained and original; 1 is all of it. The diagonal does not count.
     """
-    shares = (original[None] - matrix) / (original - untrained)[None]
-    np.fill_diagonal(shares, np.nan)
-    return shares
+    lost = (original - matrix)[~np.eye(len(matrix), dtype=bool)].sum()
+    return float(lost / (len(matrix) - 1) / (original - untrained).sum())
 
 
 def nearest_task(zoo: AdapterZoo, vectors: Tensor) -> list[str]:

@@ -81,11 +81,16 @@ def test_across_tasks_rows_are_whose_adapters_and_columns_where_they_are_scored(
 
 def test_lost_share_is_1_at_the_untrained_score_and_0_at_the_original() -> None:
     original, untrained = np.array([0.9, 0.8]), np.array([0.5, 0.0])
-    shares = evaluation.lost_share(np.array([[0.9, 0.8], [0.5, 0.8]]), original, untrained)
-    assert np.isnan(np.diag(shares)).all()
-    assert shares[0, 1] == pytest.approx(0.0) and shares[1, 0] == pytest.approx(1.0)
-    half = evaluation.lost_share(np.array([[0.0, 0.4], [0.7, 0.0]]), original, untrained)
-    assert half[0, 1] == pytest.approx(0.5) and half[1, 0] == pytest.approx(0.5)
+    own = np.array([[7.0, 0.0], [0.0, 7.0]])
+    assert evaluation.lost_share(own + [[0, 0.0], [0.5, 0]], original, untrained) == pytest.approx(1.0)
+    assert evaluation.lost_share(own + [[0, 0.8], [0.9, 0]], original, untrained) == pytest.approx(0.0)
+    assert evaluation.lost_share(own + [[0, 0.4], [0.7, 0]], original, untrained) == pytest.approx(0.5)
+
+
+def test_lost_share_is_not_decided_by_a_task_that_was_not_learned() -> None:
+    original, untrained = np.array([0.9, 0.5001]), np.array([0.5, 0.5])
+    half_lost = np.array([[0.0, 0.51], [0.7, 0.0]])
+    assert evaluation.lost_share(half_lost, original, untrained) == pytest.approx(0.5, abs=0.03)
 
 
 def test_nearest_task_sees_training_adapters_only() -> None:
