@@ -24,7 +24,7 @@ styles: $(READY)  ## the notebooks on pictures, on the laptop preset, and the bo
 	@$(call run,$(STYLES),laptop)
 	@python -m cpd.book laptop
 
-analyses: $(READY)  ## weight space, novelty, ablations and adapters of your own, on the laptop preset, and the book
+analyses: $(READY)  ## weight space, novelty, ablations, ranks, cost and your own adapters, on the laptop preset, and the book
 	@$(call run,$(ANALYSES),laptop)
 	@python -m cpd.book laptop
 
