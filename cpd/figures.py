@@ -145,16 +145,20 @@ def curves(
         xlabel: what x is, with its unit.
         ylabel: what the values are, with their unit.
         log: logarithmic values.
-        log_x: logarithmic positions.
+        log_x: logarithmic positions; up to 20 of them are named on the axis.
 
     Returns:
         The figure.
     """
     with style():
         figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.4), layout="constrained")
+        few = len(x) <= 20
         for i, (label, values) in enumerate(lines.items()):
-            axis.plot(x, values, color=PALETTE[i], marker="o" if len(values) <= 20 else None, markersize=3, label=label)
+            axis.plot(x, values, color=PALETTE[i], marker="o" if few else None, markersize=3, label=label)
         axis.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear", xscale="log" if log_x else "linear")
+        if few and log_x:
+            axis.set_xticks(x, [f"{each:g}" for each in x])
+            axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         axis.legend()
     return figure
 

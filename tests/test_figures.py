@@ -34,6 +34,19 @@ def test_layouts_draw_every_point_once_and_ring_the_marked_ones() -> None:
     np.testing.assert_array_equal(panels[1].collections[0].get_offsets(), planes["b"][ringed])
 
 
+def test_few_positions_on_a_logarithmic_axis_are_named_and_many_are_not() -> None:
+    def labels(x: list[float]) -> list[str]:
+        figure = figures.curves(x, {"loss": np.ones(len(x))}, "runs", "loss", log_x=True)
+        figure.canvas.draw()
+        axis = figure.axes[0].xaxis
+        return [
+            each.get_text() for each in [*axis.get_ticklabels(), *axis.get_ticklabels(minor=True)] if each.get_visible()
+        ]
+
+    assert [each for each in labels([1, 2, 4, 8]) if each] == ["1", "2", "4", "8"]
+    assert "2" not in labels(list(range(1, 100)))
+
+
 def test_curves_and_dots_carry_labels_units_and_values() -> None:
     values = np.array([1.0, 0.1, 0.01])
     curve = figures.curves([0, 1, 2], {"loss": values}, "step", "loss (nats)", log=True).axes[0]
