@@ -25,7 +25,7 @@ from cpd.tasks import emoji, pixart, styles
 from cpd.training import Plan, train
 
 KEPT = Path(__file__).with_name("emoji_pixart")  # the trained model, part of the package
-GUIDANCE = 2.0  # of pictures that are shown
+GUIDANCE = 2.0  # of the pictures that are drawn on the way
 LOOKS, SHOWN = 8, 8  # times that pictures are drawn on the way, and how many
 PARTS = ("transformer", "autoencoder")  # what is trained
 
