@@ -207,7 +207,10 @@ def create_matrix(path: Path, rows: int, columns: int) -> np.memmap:
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(struct.pack("<Q", len(header)) + header)
             file.flush()
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, not a crash at the first row
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash at the first row
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:  # macOS
+                file.truncate(size)
     return np.memmap(path, np.float32, "r+", 8 + len(header), (rows, columns))
 
 
@@ -259,7 +262,8 @@ def fetch_wheel(requirement: str, digest: str) -> Path:
     """
     folder = root() / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
-    for wheel in folder.glob(requirement.replace("==", "-") + "-*.whl"):
+    name, version = requirement.split("==")
+    for wheel in folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"):  # as wheels are named
         if sha256(wheel) == digest:
             return wheel
     with tempfile.TemporaryDirectory(dir=folder) as temporary:

@@ -32,7 +32,6 @@ class Generator(Protocol):
     def generate(self, condition: str, n: int, seed: int, *, task: str | None = ...) -> Tensor: ...
     def decode(self, latents: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
     def reconstruct(self, vectors: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
-    def untrained(self) -> Generator: ...
 
 
 def run_soups(zoo: AdapterZoo, task: str) -> Tensor:
@@ -136,15 +135,6 @@ def latent_zero(generator: Generator, task: str) -> Tensor:
         (1, K) near that task's soup under per_task normalization, near no task in particular under shared.
     """
     return generator.decode(torch.zeros(1, generator.learning.latent), [task])
-
-
-def untrained(generator: Generator, condition: str, n: int, seed: int, task: str) -> Tensor:
-    """Generate with the same networks at initialization, keeping the normalizer.
-
-    Returns:
-        (n, K) vectors.
-    """
-    return generator.untrained().generate(condition, n, seed, task=task)
 
 
 def reconstruction(generator: Generator, vectors: Tensor, task: str) -> Tensor:

@@ -15,6 +15,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,22 +103,30 @@ def publish(preset: str) -> Path:
 
     Args:
         preset: whose run. Of ``full``, notebooks, contents and README follow; of others, the numbers only.
+
+    Raises:
+        FileNotFoundError: if there is no such run; what was published before stays.
     """
+    made = sorted((artifacts.root() / preset / "results").glob("*.json"))
+    if not made:
+        raise FileNotFoundError(
+            f"{artifacts.root()} holds no results of preset {preset}; run its notebooks, or set CPD_ARTIFACTS"
+        )
     if preset != COMMITTED:
-        return _keep(preset, REPOSITORY / "results" / preset)
+        return _keep(made, REPOSITORY / "results" / preset)
     fill(REPOSITORY / "book", executed(preset))
-    results = _keep(preset, REPOSITORY / "results")
+    results = _keep(made, REPOSITORY / "results")
     readme = REPOSITORY / "README.md"
     artifacts.write_bytes(readme, with_finding(readme.read_text(), results).encode())
     return results
 
 
-def _keep(preset: str, results: Path) -> Path:
+def _keep(made: Sequence[Path], results: Path) -> Path:
     """Put the numbers of a run in place of those of an earlier one."""
     results.mkdir(parents=True, exist_ok=True)
     for path in results.glob("*.json"):
         path.unlink()
-    for path in (artifacts.root() / preset / "results").glob("*.json"):
+    for path in made:
         shutil.copyfile(path, results / path.name)
     return results
 

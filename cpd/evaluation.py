@@ -69,7 +69,7 @@ def arms(
         "noisy_soup": baselines.noisy_soup(zoo, task, how.controls, seed),
         "nearest": baselines.nearest(zoo, generated).unique(dim=0),
         "latent_zero": baselines.latent_zero(generator, task),
-        "untrained_generator": baselines.untrained(generator, task, how.wrong, seed, task),
+        "untrained_generator": generate(task, task, generator.untrained(), how.wrong, how, seed),
         "untrained_adapter": untrained[None],
     }
     if held_out:

@@ -82,6 +82,7 @@ def finetune(domain: Domain, task: str, seed: int, bar: Bar = tqdm) -> Path:
             vector = domain.state(model) if kept or scored else None
             if vector is not None and kept:
                 rows[done - 1 - plan.steps] = vector.numpy()
+                rows.flush()  # before the state that says this step is done
             return curve.add(done, vector) if vector is not None and scored else None
 
         plan = _plan(domain.spec, domain.steps(task))
@@ -95,7 +96,6 @@ def finetune(domain: Domain, task: str, seed: int, bar: Bar = tqdm) -> Path:
             on_step,
             bar,
         )
-        rows.flush()
         steps = list(range(plan.steps - keep + 1, plan.steps + 1))
         artifacts.write_json(partial / "layout.json", domain.layout.to_json())
         scores = {"select": [curve.points.get(step) for step in steps]}

@@ -7,6 +7,7 @@ Source: arXiv 2408.01415, section 3 (algorithm 1: autoencoder, then conditional 
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -133,12 +134,17 @@ class CondPDiff:
             (n, K) vectors in weight units.
 
         Raises:
-            ValueError: if n is below 1, the condition is empty or unknown, or the task is missing or unknown.
+            ValueError: if n is below 1, the condition is empty or unknown, the task is missing or unknown, the guidance
+                is not finite, or the null condition is needed and was never learned.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         self._require_task(task)
         given = self.condition(condition)
+        if not math.isfinite(guidance):
+            raise ValueError(f"guidance must be a finite number, got {guidance}; 1 means off")
+        if self.encoder.kind != "none" and not self.learning.cond_drop and (given is None or guidance != 1):
+            raise ValueError("the null condition was never learned (cond_drop is 0); give a condition, and guidance 1")
         latents = sample(
             guided(self.denoiser, guidance),
             schedule(sampler, self.learning.prediction, self.learning.timesteps, self.learning.betas),

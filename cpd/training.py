@@ -72,7 +72,7 @@ class Plan:
 
 def step_generator(seed: int, step: int, process: int = 0) -> torch.Generator:
     """Return the random numbers of one step: equal for equal arguments, independent of everything that ran before."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 1_009 + process)
+    return torch.Generator().manual_seed(((seed * 1_000_003 + step) * 1_009 + process) % 2**63)
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

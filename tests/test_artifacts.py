@@ -193,45 +193,45 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that pip takes for its index, with one wheel of data."""
     folder = tmp_path / "index"
     folder.mkdir()
-    about = {"METADATA": "Metadata-Version: 2.1\nName: facts\nVersion: 1.0\n", "RECORD": ""}
+    about = {"METADATA": "Metadata-Version: 2.1\nName: plain-facts\nVersion: 1.0\n", "RECORD": ""}
     about["WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    with zipfile.ZipFile(folder / "facts-1.0-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / "plain_facts-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("facts/data.txt", "water is wet")
         for name, text in about.items():
-            wheel.writestr(f"facts-1.0.dist-info/{name}", text)
+            wheel.writestr(f"plain_facts-1.0.dist-info/{name}", text)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
 
 
 def test_wheel_is_fetched_once_by_its_hash(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = artifacts.sha256(index / "facts-1.0-py3-none-any.whl")
-    wheel = artifacts.fetch_wheel("facts==1.0", digest)
+    digest = artifacts.sha256(index / "plain_facts-1.0-py3-none-any.whl")
+    wheel = artifacts.fetch_wheel("plain-facts==1.0", digest)
     assert zipfile.ZipFile(wheel).read("facts/data.txt") == b"water is wet"
     assert wheel.parent == artifacts.root() / "wheels" and files(wheel.parent) == [wheel.name]
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a cached wheel was downloaded again"))
-    assert artifacts.fetch_wheel("facts==1.0", digest) == wheel
+    assert artifacts.fetch_wheel("plain-facts==1.0", digest) == wheel
 
 
 def test_wheel_with_another_hash_is_refused_and_not_kept(index: Path) -> None:
     wrong = hashlib.sha256(b"something else").hexdigest()
     with pytest.raises(ValueError, match=f"facts==1.0 does not have the sha256 {wrong[:12]}"):
-        artifacts.fetch_wheel("facts==1.0", wrong)
+        artifacts.fetch_wheel("plain-facts==1.0", wrong)
     assert files(artifacts.root()) == []
 
 
 def test_tampered_wheel_in_the_cache_is_not_used(index: Path) -> None:
-    digest = artifacts.sha256(index / "facts-1.0-py3-none-any.whl")
-    cached = artifacts.fetch_wheel("facts==1.0", digest)
+    digest = artifacts.sha256(index / "plain_facts-1.0-py3-none-any.whl")
+    cached = artifacts.fetch_wheel("plain-facts==1.0", digest)
     cached.write_bytes(b"tampered")
-    assert artifacts.sha256(artifacts.fetch_wheel("facts==1.0", digest)) == digest
+    assert artifacts.sha256(artifacts.fetch_wheel("plain-facts==1.0", digest)) == digest
 
 
 def test_failed_download_says_what_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "warning\nERROR: No route to host\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(ConnectionError, match=r"facts==1.0 could not be downloaded \(ERROR: No route to host\)"):
-        artifacts.fetch_wheel("facts==1.0", "0" * 64)
+        artifacts.fetch_wheel("plain-facts==1.0", "0" * 64)
     assert files(artifacts.root()) == []
 
 

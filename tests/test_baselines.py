@@ -94,10 +94,9 @@ def test_latent_zero_is_near_the_soup_under_per_task_normalization_only(tmp_path
     assert distance["per_task"] < 0.7 * distance["shared"]
 
 
-def test_untrained_and_reconstruction_have_the_shape_of_what_they_stand_beside(tmp_path) -> None:
+def test_reconstruction_is_the_autoencoders(tmp_path) -> None:
     made = zoo()
     fitted = CondPDiff.fit(made, QUICK, 0, tmp_path)
-    assert baselines.untrained(fitted, "task0", 3, 0, "task0").shape == (3, made.layout.size)
     own = rows(made, "task0")
     assert torch.equal(baselines.reconstruction(fitted, own, "task0"), fitted.reconstruct(own))
 

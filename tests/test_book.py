@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,12 @@ def test_publishing_keeps_what_other_presets_found_and_drops_what_the_last_run_d
     assert sorted(path.name for path in (home / "results").glob("*.json")) == names
     assert sorted(path.name for path in (home / "results" / "smoke").iterdir()) == names
     assert "all is well" in (home / "README.md").read_text()
+    with pytest.raises(FileNotFoundError, match="no results of preset laptop"):
+        book.publish("laptop")
+    shutil.rmtree(run / "results")
+    with pytest.raises(FileNotFoundError, match="no results of preset smoke"):
+        book.publish("smoke")
+    assert sorted(path.name for path in (home / "results").glob("*.json")) == names
 
 
 def test_staging_lists_the_finished_notebooks_once_after_the_method(run: Path, tmp_path: Path) -> None:

@@ -90,15 +90,30 @@ def test_same_seed_gives_the_same_bytes_and_another_another_run(
 def test_finished_run_is_found_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = finetune(domain(base), "reviews", 0)
     monkeypatch.setattr(TextDomain, "loss", lambda *_: pytest.fail("a finished run was run again"))
-    assert finetune(domain(base, runs=5, held_out=3, report_rows=7), "reviews", 0) == first
+    assert finetune(domain(base, runs=5, held_out=3), "reviews", 0) == first
 
 
 def test_whatever_changes_a_run_changes_its_address(base: Path) -> None:
     made = domain(base)
     folders = {artifacts.address("runs", run_spec(made, "reviews", seed)) for seed in (0, 1)}
-    for change in ({"rank": 2}, {"dropout": 0.1}, {"batch": 9}, {"select_rows": 7}, {"init_seed": 1}, {"keep": 3}):
+    for change in (
+        {"rank": 2},
+        {"dropout": 0.1},
+        {"batch": 9},
+        {"select_rows": 7},
+        {"init_seed": 1},
+        {"keep": 3},
+        {"report_rows": 7},
+    ):
         folders.add(artifacts.address("runs", run_spec(domain(base, **change), "reviews", 0)))
-    assert len(folders) == 8
+    assert len(folders) == 9
+
+
+def test_report_rows_of_the_suites_own_do_not_change_a_run(base: Path) -> None:
+    rows = tiny.REVIEWS.load()[0]
+    own = replace(tiny.REVIEWS, load=lambda: (rows, rows.rows(np.arange(9))))
+    few, many = (run_spec(TextDomain(tiny.spec(base, report_rows=n), [own]), "reviews", 0) for n in (5, 7))
+    assert few == many
 
 
 def test_a_base_encoder_in_a_folder_is_known_by_its_files_and_not_by_where_they_lie(base: Path, tmp_path: Path) -> None:

@@ -74,6 +74,17 @@ def test_a_coordinate_that_never_moves_is_stored_and_not_learned(good) -> None:
     assert fitted.autoencoder.size == made.layout.size - 1
 
 
+def test_a_null_condition_that_was_never_learned_is_refused(tmp_path) -> None:
+    fitted = quick(tmp_path, cond_drop=0.0)
+    assert fitted.generate("task0", 1, 0).isfinite().all()
+    for asked in ({"condition": None}, {"condition": "task0", "guidance": 2.0}):
+        with pytest.raises(ValueError, match="the null condition was never learned"):
+            fitted.generate(n=1, seed=0, **asked)
+    with pytest.raises(ValueError, match="guidance must be a finite number, got nan"):
+        fitted.generate("task0", 1, 0, guidance=float("nan"))
+    assert quick(tmp_path / "b", condition="none", cond_drop=0.0).generate(None, 1, 0).isfinite().all()
+
+
 def test_guidance_1_is_off_and_other_scales_are_not(good) -> None:
     fitted, _ = good
     off, one, strong = (fitted.generate("task0", 2, 0, **kw) for kw in ({}, {"guidance": 1.0}, {"guidance": 3.0}))

@@ -24,6 +24,7 @@ from cpd.settings import Drawing, Evaluating, Finetuning, Learning
 from cpd.tasks import drawing, emoji, images, pixart, styles
 from cpd.tasks.albums import Album, EmojiAlbum, FolderAlbum, Together, album
 from cpd.tasks.images import ImageDomain
+from cpd.tasks.text import TextDomain
 
 LEARNING = Learning(latent=8, ae_steps=6, ae_batch=8, width=32, depth=1, steps=8, batch=16, condition="images")
 ALBUM = EmojiAlbum(styles.TRAINING[:3], 24)
@@ -38,7 +39,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def domain(base: Path, album: Album = ALBUM, **changes: object) -> ImageDomain:
-    spec = {"suite": "emoji", "base": str(base), "tasks": ("night", "sunset"), "rank": 1, "runs": 2, "keep": 2}
+    spec = {
+        "suite": "emoji",
+        "base": str(base),
+        "tasks": ("night", "sunset"),
+        "rank": 1,
+        "runs": 2,
+        "keep": 2,
+        "targets": "attention",
+    }
     spec |= {"scale": 0.02, "batch": 2, "select_rows": 4, "report_rows": 4, "curve": 1}
     return ImageDomain(Finetuning(**spec | changes), album)  # type: ignore[arg-type]
 
@@ -130,6 +139,9 @@ def test_an_album_of_folders_has_captions_sentences_and_squares(tmp_path: Path) 
     before = own.identity("ink_wash")
     (tmp_path / "captions.csv").write_text("file,caption\nink_wash/3.png,a tower\n")
     assert own.identity("ink_wash") != before
+    (tmp_path / "captions.csv").write_text("file,caption\nink_wash/3.png\n")
+    with pytest.raises(ValueError, match=r"captions\.csv says no caption of 'ink_wash/3\.png'"):
+        own.captions("ink_wash", "train")
     (tmp_path / "captions.csv").write_text("picture,caption\n")
     with pytest.raises(ValueError, match=r"captions.csv has no column 'file'"):
         own.captions("ink_wash", "train")
@@ -224,6 +236,15 @@ def test_a_run_is_another_where_base_or_style_is_and_the_same_wherever_the_base_
 def test_an_unknown_style_is_refused(base: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"no style '{name}'; there are night, sunset, forest"):
         domain(base, tasks=(name,))
+
+
+def test_a_suite_of_the_other_domain_is_refused(base: Path) -> None:
+    with pytest.raises(ValueError, match="'packaged' is no suite of pictures; there are emoji, folder"):
+        album("packaged", "training")
+    with pytest.raises(ValueError, match="'emoji' is no suite of text; there are packaged, glue"):
+        TextDomain(Finetuning(suite="emoji"))
+    with pytest.raises(ValueError, match="targets is 'query_value'; on pictures adapters go to 'attention' only"):
+        domain(base, targets="query_value")
 
 
 def test_an_adapter_of_another_base_is_refused(base: Path) -> None:

@@ -184,7 +184,10 @@ def album(suite: str, part: str) -> Album:
     Raises:
         FileNotFoundError: if there is no such folder.
         KeyError: if there is no such part.
+        ValueError: if the suite is none of pictures.
     """
+    if suite not in ("emoji", "folder"):
+        raise ValueError(f"{suite!r} is no suite of pictures; there are emoji, folder")
     table = {"training": styles.TRAINING, "held_out": styles.INSIDE + styles.OUTSIDE, "family": styles.family()}[part]
     return _folder(part) if suite == "folder" else EmojiAlbum(table)
 
@@ -211,7 +214,10 @@ def _table(file: Path, key: str, value: str) -> dict[str, str]:
         rows = csv.DictReader(lines)
         if missing := {key, value} - set(rows.fieldnames or ()):
             raise ValueError(f"{file} has no column {sorted(missing)[0]!r}; its first line must name {key} and {value}")
-        return {row[key]: row[value] for row in rows}
+        found = {row[key]: row[value] for row in rows}
+        if short := [name for name, text in found.items() if not (name and text)]:
+            raise ValueError(f"{file} says no {value} of {short[0]!r}; fill it in or remove the line")
+        return found
 
 
 def _square(file: Path, size: int) -> np.ndarray:

@@ -86,11 +86,19 @@ class TextTask:
 
 @dataclass(frozen=True)
 class Splits:
-    """A task's rows: training, selection and report share no text."""
+    """A task's rows: training, selection and report share no text.
+
+    Attributes:
+        train: fine-tuned on.
+        select: chooses.
+        report: reports.
+        cut: the report rows are cut from the training rows, so that their number decides which those are.
+    """
 
     train: Split
     select: Split
     report: Split
+    cut: bool
 
 
 def splits(task: TextTask, select_rows: int, report_rows: int) -> Splits:
@@ -109,7 +117,7 @@ def splits(task: TextTask, select_rows: int, report_rows: int) -> Splits:
     """
     rows, report = task.load()
     order = np.random.default_rng(0).permutation(_unique(rows))
-    if report is None:
+    if cut := report is None:
         count = min(report_rows, len(order) // 5)
         report, order = rows.rows(order[:count]), order[count:]
     else:
@@ -117,7 +125,7 @@ def splits(task: TextTask, select_rows: int, report_rows: int) -> Splits:
     seen = set(report.texts)
     order = np.array([i for i in order if rows.texts[i] not in seen])
     count = min(select_rows, len(order) // 10)
-    return Splits(rows.rows(order[count:]), rows.rows(order[:count]), report)
+    return Splits(rows.rows(order[count:]), rows.rows(order[:count]), report, cut)
 
 
 def _unique(rows: Split) -> np.ndarray:

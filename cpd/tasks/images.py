@@ -70,10 +70,12 @@ class ImageDomain:
         album: captioned pictures in styles; the training styles of the suite where it is not given.
 
     Raises:
-        ValueError: if a style is not in the album.
+        ValueError: if a style is not in the album, or other targets than ``attention`` are asked for.
     """
 
     def __init__(self, spec: Finetuning, album: Album | None = None) -> None:
+        if spec.targets != "attention":
+            raise ValueError(f"targets is {spec.targets!r}; on pictures adapters go to 'attention' only")
         self.spec, self.album = spec, album or albums.album(spec.suite, "training")
         if unknown := [name for name in spec.tasks if name not in self.album.names]:
             raise ValueError(f"no style {unknown[0]!r}; there are {', '.join(self.album.names)}")

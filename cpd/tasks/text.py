@@ -40,10 +40,12 @@ class TextDomain:
         cards: task table; the suite's own where it is not given.
 
     Raises:
-        ValueError: if a task is not in the suite, or the encoder is unknown.
+        ValueError: if the suite is none of text, a task is not in it, or the encoder is unknown.
     """
 
     def __init__(self, spec: Finetuning, cards: Sequence[TextTask] | None = None) -> None:
+        if cards is None and spec.suite not in SUITES:
+            raise ValueError(f"{spec.suite!r} is no suite of text; there are {', '.join(SUITES)}")
         self.spec = spec
         table = {card.name: card for card in (SUITES[spec.suite] if cards is None else cards)}
         if unknown := [name for name in spec.tasks if name not in table]:
@@ -64,8 +66,9 @@ class TextDomain:
         return list(self.cards)
 
     def made_of(self, task: str) -> dict[str, str]:
-        """Return what, beside the spec, a run of a task depends on: the base encoder, wherever it lies."""
-        return {"base": self._base}
+        """Return what, beside the spec, a run of a task depends on: the base encoder, wherever it lies, and the cut."""
+        cut = {"report_rows": str(self.spec.report_rows)} if self.splits(task).cut else {}
+        return {"base": self._base} | cut
 
     @cached_property
     def _base(self) -> str:
