@@ -3,8 +3,8 @@
 Distances are in weight units. A LoRA's effect is B A, and (B M^-1, M A) has the same effect for every invertible M, so
 distances between vectors and distances between deltas are different questions: both are here. Scores are not.
 
-Source: novelty with the training rows as their own control follows arXiv 2506.07998; Student's t and the percentile
-bootstrap are Efron and Tibshirani 1993, chapters 12 and 13; sliced Wasserstein is arXiv 1804.01947.
+Source: novelty with the training rows as their own control follows arXiv 2506.07998; Student's t is
+Efron and Tibshirani 1993, chapter 12; sliced Wasserstein is arXiv 1804.01947.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from torch import Tensor
 from cpd.adapters import AdapterLayout
 
 COLUMNS = 2**14  # coordinates in memory at a time
-RESAMPLES = 10_000  # of the bootstrap
 
 
 def distances(a: Tensor | np.ndarray, b: Tensor | np.ndarray, layout: AdapterLayout | None = None) -> np.ndarray:
@@ -182,41 +181,31 @@ class Interval:
     n: int
 
 
-def interval(values: Sequence[float] | np.ndarray, method: str = "t", seed: int = 0) -> Interval:
-    """Give a mean and its 95 % interval.
+def interval(values: Sequence[float] | np.ndarray) -> Interval:
+    """Give a mean and its 95 % interval (Student's t, for few roughly normal values).
 
     Args:
         values: (n,) independent values; average the checkpoints of one run first, for they are not.
-        method: ``t`` (Student, for few roughly normal values) or ``bootstrap`` (percentile of resampled means).
-        seed: of the bootstrap.
 
     Returns:
         The interval in the unit of the values; with a single value it is infinitely wide.
 
     Raises:
-        ValueError: if there is no value, one is not finite, or the method is unknown.
+        ValueError: if there is no value, or one is not finite.
 
-    Source: Efron and Tibshirani 1993, equation 12.13 (t) and section 13.3 (percentile).
+    Source: Efron and Tibshirani 1993, equation 12.13.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
         raise ValueError(f"an interval needs one row of finite values, got {x.tolist()}")
-    if method not in ("t", "bootstrap"):
-        raise ValueError(f"unknown interval {method!r}; known: t, bootstrap")
     mean, n = float(x.mean()), len(x)
     if n == 1:
         return Interval(mean, -np.inf, np.inf, 1)
-    if method == "t":
-        half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n))
-        return Interval(mean, mean - half, mean + half, n)
-    means = x[np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(mean, float(low), float(high), n)
+    half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)
 
 
-def paired_difference(
-    a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, method: str = "t", seed: int = 0
-) -> Interval:
+def paired_difference(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> Interval:
     """Give the mean of a - b and its 95 % interval over pairs (the same task, run or example on both sides).
 
     Raises:
@@ -224,7 +213,7 @@ def paired_difference(
     """
     if len(a) != len(b):
         raise ValueError(f"a paired difference needs equally many values, got {len(a)} and {len(b)}")
-    return interval(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), method, seed)
+    return interval(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
 
 
 def one_more(value: float, values: Sequence[float] | np.ndarray) -> float:

@@ -23,6 +23,18 @@ def _positive(**named: float) -> None:
             raise ValueError(f"{name} must be greater than 0, got {value!r}")
 
 
+def _not_negative(**named: float) -> None:
+    for name, value in named.items():
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{name} must be 0 or more, got {value!r}")
+
+
+def _share(**named: float) -> None:
+    for name, value in named.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} is a share in [0, 1), got {value!r}")
+
+
 @dataclass(frozen=True)
 class Finetuning:
     """Which adapters the zoo is made of.
@@ -43,7 +55,7 @@ class Finetuning:
         scale: times the number of steps that the task table gives each task.
         batch: rows per step.
         learning_rate: its peak; 5 % warm-up.
-        decay: "cosine" or "linear".
+        decay: "cosine", "linear" or "constant".
         weight_decay: of AdamW.
         max_length: tokens of a text; longer ones are cut.
         curve: points of the validation curve along a run.
@@ -80,6 +92,8 @@ class Finetuning:
         _positive(rank=self.rank, alpha=self.alpha, runs=self.runs, keep=self.keep, scale=self.scale, batch=self.batch)
         _positive(learning_rate=self.learning_rate, max_length=self.max_length, curve=self.curve)
         _positive(select_rows=self.select_rows, report_rows=self.report_rows)
+        _not_negative(held_out=self.held_out, weight_decay=self.weight_decay)
+        _share(dropout=self.dropout)
 
 
 @dataclass(frozen=True)
@@ -166,10 +180,9 @@ class Learning:
         _require(("squaredcos_cap_v2", "linear"), betas=self.betas)
         _positive(latent=self.latent, ae_steps=self.ae_steps, ae_batch=self.ae_batch, width=self.width)
         _positive(depth=self.depth, steps=self.steps, batch=self.batch, timesteps=self.timesteps)
-        if not 0 <= self.cond_drop < 1:
-            raise ValueError(f"cond_drop is a share in [0, 1), got {self.cond_drop!r}")
-        if not self.cond_noise >= 0:
-            raise ValueError(f"cond_noise must be 0 or more, got {self.cond_noise!r}")
+        _positive(ae_learning_rate=self.ae_learning_rate, learning_rate=self.learning_rate)
+        _not_negative(cond_noise=self.cond_noise, input_noise=self.input_noise, latent_noise=self.latent_noise)
+        _share(cond_drop=self.cond_drop, ema=self.ema)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,11 @@ def test_unknown_setting_lists_the_known_ones() -> None:
         ("scale", float("nan"), "greater than 0"),
         ("cond_drop", 1.0, r"\[0, 1\)"),
         ("cond_noise", -0.5, "0 or more"),
+        ("latent_noise", float("inf"), "0 or more"),
+        ("held_out", -1, "0 or more"),
+        ("ema", 1.0, r"\[0, 1\)"),
+        ("dropout", float("nan"), r"\[0, 1\)"),
+        ("ae_learning_rate", 0.0, "greater than 0"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(name: str, value: object, expected: str) -> None:
