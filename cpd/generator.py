@@ -141,10 +141,7 @@ class CondPDiff:
             raise ValueError(f"n must be at least 1, got {n}")
         self._require_task(task)
         given = self.condition(condition)
-        if not math.isfinite(guidance):
-            raise ValueError(f"guidance must be a finite number, got {guidance}; 1 means off")
-        if self.encoder.kind != "none" and not self.learning.cond_drop and (given is None or guidance != 1):
-            raise ValueError("the null condition was never learned (cond_drop is 0); give a condition, and guidance 1")
+        self._require_null(given, guidance)
         latents = sample(
             guided(self.denoiser, guidance),
             schedule(sampler, self.learning.prediction, self.learning.timesteps, self.learning.betas),
@@ -261,6 +258,12 @@ class CondPDiff:
             if text in texts and self.encoder.kind != "one_hot":
                 return self.conditions[task][texts.index(text)]
         return self.encoder.encode([text])[0]
+
+    def _require_null(self, given: Tensor | None, guidance: float) -> None:
+        if not math.isfinite(guidance):
+            raise ValueError(f"guidance must be a finite number, got {guidance}; 1 means off")
+        if self.encoder.kind != "none" and not self.learning.cond_drop and (given is None or guidance != 1):
+            raise ValueError("the null condition was never learned (cond_drop is 0); give a condition, and guidance 1")
 
     def _require_task(self, task: str | None) -> None:
         if self.learning.normalization == "per_task" and task not in self.normalizer.tasks:

@@ -60,6 +60,16 @@ def test_every_arm_is_what_it_says(fitted: CondPDiff) -> None:
     assert [len(arms[name]) for name in ("generated", "gaussian", "noisy_soup", "run_soup")] == [3, 4, 4, 2]
 
 
+def test_the_untrained_generator_is_sampled_as_the_generated_arm_is(fitted: CondPDiff) -> None:
+    made = zoo()
+    start = torch.zeros(made.layout.size)
+    few, many = (
+        evaluation.arms("task1", made, fitted, start, replace(HOW, sampler_steps=steps), 0)["untrained_generator"]
+        for steps in (2, 7)
+    )
+    assert len(few) == HOW.wrong and not torch.equal(few, many)
+
+
 def test_nothing_held_out_leaves_the_original_arms_away(fitted: CondPDiff) -> None:
     made = zoo(held_out=0)
     arms = evaluation.arms("task0", made, fitted, torch.zeros(made.layout.size), HOW, seed=0)
