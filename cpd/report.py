@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from cpd import artifacts
+from cpd.metrics import Interval
+
+
+def with_bounds(name: str, found: Interval) -> dict[str, float]:
+    """Return a mean and the ends of its interval under the keys ``NAME``, ``NAME_low`` and ``NAME_high``."""
+    return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def publish(notebook: str, numbers: Mapping[str, Any], preset: str) -> Path:

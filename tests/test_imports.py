@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "ablation": {"evaluation", "finetune", "generator", "metrics", "settings", "zoo"},
     "inspection": {"adapters", "artifacts", "baselines", "metrics", "zoo"},
     "cost": {"adapters", "generator", "settings", "zoo"},
-    "report": {"artifacts"},
+    "report": {"artifacts", "metrics"},
     "parallel": {"artifacts", "finetune", "settings", "training"},
     "study": LEARN | {"fitting", "artifacts", "finetune", "generator", "metrics", "parallel", "tasks", "zoo"},
     "parameters": {"presets"},

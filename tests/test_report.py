@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cpd import report
+from cpd.metrics import interval
 
 
 @pytest.fixture
@@ -68,3 +69,9 @@ def test_other_values_are_refused_by_key_and_leave_the_earlier_file(glued: dict[
 def test_a_key_that_the_book_cannot_name_is_refused(glued: dict[str, Any], key: str) -> None:
     with pytest.raises(ValueError, match="identifier"):
         report.publish("00_toy", {key: 1}, "smoke")
+
+
+def test_an_interval_is_published_as_three_keys() -> None:
+    found = interval([1.0, 3.0])
+    half = 12.7062047  # Student's t for 2 values, times their standard error of 1
+    assert report.with_bounds("gain", found) == pytest.approx({"gain": 2, "gain_low": 2 - half, "gain_high": 2 + half})
