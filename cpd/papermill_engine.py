@@ -156,7 +156,8 @@ def _without_progress(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
             continue
         for _, parts in groupby(sorted(group, key=lambda part: part.name, reverse=True), lambda part: part.name):
             first, *others = parts
-            lines = "".join([first.text, *(part.text for part in others)]).split("\n")
+            text = "".join([first.text, *(part.text for part in others)])
+            lines = text.replace("\r\n", "\n").split("\n")  # what a shell command prints ends its lines with both
             first["text"] = "\n".join(line for line in lines if "\r" not in line)
             kept += [first] if first.text.strip() else []
     return kept

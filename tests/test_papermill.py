@@ -84,6 +84,14 @@ def test_captured_run_writes_the_executed_copy_without_traces_of_the_run(reposit
     assert output(repository).read_bytes() == first
 
 
+def test_what_a_shell_command_prints_is_kept_and_a_progress_bar_is_not(repository: Path) -> None:
+    path = repository / "notebooks" / "03_shell.ipynb"
+    path.write_text(notebook("!printf 'one\\n 0%%\\r 50%%\\r100%%\\ntwo\\n'"))
+    done = papermill(repository, "notebooks/03_shell.ipynb")
+    assert done.returncode == 0, done.stderr
+    assert printed(output(repository, "03_shell")) == "one\ntwo\n"
+
+
 def test_outputs_name_files_from_the_repository_on(repository: Path) -> None:
     path = repository / "notebooks" / "02_places.ipynb"
     show = (
