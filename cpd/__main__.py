@@ -13,7 +13,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cpd.zoo import AdapterZoo
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -83,7 +86,8 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
         "Learn every adapter of a folder: an autoencoder, then a diffusion model of its latents under a condition.\n"
         "Stopped at any moment and started again with the same arguments, it goes on where it was.\n\n"
         "  python -m cpd fit adapters --out generator\n"
-        "  python -m cpd fit adapters --out quick --preset smoke --condition one_hot"
+        "  python -m cpd fit adapters --out quick --preset smoke --condition one_hot\n"
+        "  accelerate launch --num_processes 4 -m cpd fit adapters --out generator   # four GPUs, four times the batch"
     )
     _folder(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="GENERATOR", help="folder to write; must not exist")
@@ -136,6 +140,8 @@ def _inspect(options: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace) -> None:
     import shutil
 
+    from accelerate import Accelerator
+
     from cpd.generator import CondPDiff
     from cpd.presets import preset
     from cpd.zoo import AdapterZoo
@@ -145,16 +151,29 @@ def _fit(options: argparse.Namespace) -> None:
     if options.out.exists():
         raise FileExistsError(f"{options.out} exists already; choose another folder or delete it first")
     work = options.out.absolute().with_name(f".{options.out.absolute().name}.work")
+    process = Accelerator()
+    with process.main_process_first():
+        zoo = _gathered(options.folder, work) if process.is_main_process else AdapterZoo.load(work / "zoo")
+    generator = CondPDiff.fit(zoo, learning, options.seed, work)
+    if process.is_main_process:
+        generator.save_pretrained(options.out)
+        shutil.rmtree(work)
+        print(f"{options.out}: learned {len(zoo.rows)} adapters of {', '.join(zoo.tasks)}")
+
+
+def _gathered(folder: Path, work: Path) -> AdapterZoo:
+    """Gather a folder of adapters into a zoo in the folder of work, anew; leave nothing there if that fails."""
+    import shutil
+
+    from cpd.zoo import AdapterZoo
+
     shutil.rmtree(work / "zoo", ignore_errors=True)
     try:
-        zoo = AdapterZoo.from_folders(options.folder, work / "zoo")
+        return AdapterZoo.from_folders(folder, work / "zoo")
     except BaseException:
         if work.is_dir() and not any(work.iterdir()):
             work.rmdir()
         raise
-    CondPDiff.fit(zoo, learning, options.seed, work).save_pretrained(options.out)
-    shutil.rmtree(work)
-    print(f"{options.out}: learned {len(zoo.rows)} adapters of {', '.join(zoo.tasks)}")
 
 
 def _generate(options: argparse.Namespace) -> None:

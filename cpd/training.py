@@ -1,8 +1,9 @@
 """The one training loop: fine-tuning, the autoencoder and the denoiser all run through it.
 
 It knows steps, learning rates, averaging, checkpoints and the progress bar; what is learned is the caller's ``loss``.
-Everything random in a step is derived from (seed, step), so resuming needs no random state and a run that was killed
-ends with the same bytes as one that was not. Devices and several processes are ``accelerate``'s business.
+Everything random in a step is derived from (seed, step, process), so resuming needs no random state and a run that was
+killed ends with the same bytes as one that was not. Devices are ``accelerate``'s business. Under ``accelerate
+launch``, each of n processes draws a batch of its own and a step minimizes the mean of their losses: n times the batch.
 
 Source: ours; AdamW is arXiv 1711.05101, averaging of weights as in arXiv 2006.11239 (appendix B).
 """
@@ -118,14 +119,15 @@ def train(
         bar: makes the progress bar.
 
     Returns:
-        The loss of each step.
+        The loss of each step, mean over processes.
 
     Raises:
-        ValueError: if ``state`` belongs to another plan or seed, or the loss is not finite.
+        ValueError: if ``state`` belongs to another plan, seed or number of processes, or the loss is not finite.
     """
     accelerator = Accelerator()
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    run = _Run(parameters, plan, json.dumps({"plan": asdict(plan), "seed": seed}, sort_keys=True))
+    made_by = {"plan": asdict(plan), "seed": seed, "processes": accelerator.num_processes}
+    run = _Run(parameters, plan, json.dumps(made_by, sort_keys=True))
     run.load(state)
     prepared, optimizer = accelerator.prepare(module, run.optimizer)
     module.train()
@@ -142,7 +144,7 @@ def train(
         accelerator.clip_grad_norm_(parameters.values(), plan.clip)
         optimizer.step()
         optimizer.zero_grad()
-        run.record(float(value.detach()))
+        run.record(float(accelerator.reduce(value.detach(), "mean")))
         shown |= (on_step(step + 1) if on_step else None) or {}
         progress.set_postfix(
             {"loss": f"{run.losses[-1]:.4f}"} | {name: f"{x:.3f}" for name, x in shown.items()}, refresh=False
@@ -193,7 +195,9 @@ class _Run:
         if not path.exists():
             return
         if artifacts.read_metadata(path).get("identity") != self.identity:
-            raise ValueError(f"{path} is the state of another plan or seed; delete it or choose another folder")
+            raise ValueError(
+                f"{path} is the state of another plan, seed or number of processes; delete it or choose another folder"
+            )
         tensors = artifacts.read_tensors(path)
         self.losses = tensors.pop("losses").tolist()
         for name, p in self.parameters.items():

@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 from peft import PeftModel
+from processes import launched
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from cpd import artifacts
@@ -133,6 +134,15 @@ def test_fit_leaves_only_the_generator_and_equal_bytes(generator: Path, adapters
     out = adapters.parent / "g"
     assert main(["fit", str(adapters), "--out", str(out), "--preset", "smoke", "--condition", "one_hot"]) == 0
     assert (out / "manifest.json").read_bytes() == (generator / "manifest.json").read_bytes()
+
+
+def test_two_processes_fit_one_generator(adapters: Path, tmp_path: Path) -> None:
+    options = ["--out", tmp_path / "both", "--preset", "smoke", "--condition", "one_hot"]
+    done = launched(tmp_path, "-m", "cpd", "fit", adapters, *options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("learned 12 adapters") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapters", "both"]
+    assert main(["generate", str(tmp_path / "both"), "--condition", "spam", "--out", str(tmp_path / "new")]) == 0
 
 
 def test_interrupted_fit_goes_on(adapters: Path, generator: Path, monkeypatch: pytest.MonkeyPatch) -> None:

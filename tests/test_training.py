@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import launched
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -166,7 +167,7 @@ def test_state_of_another_plan_or_seed_or_no_state_at_all_is_refused(tmp_path: P
     whole(tmp_path)
     state = tmp_path / "whole-0"
     for plan, seed in ((PLAN, 1), (Plan(21, 1e-2, warmup=3, weight_decay=0.01, ema=0.9, save_every=5), 0)):
-        with pytest.raises(ValueError, match="state of another plan or seed"):
+        with pytest.raises(ValueError, match="state of another plan, seed or"):
             train(network(), loss, plan, seed, state, "other")
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(ValueError, match="not a whole safetensors file"):
@@ -198,3 +199,42 @@ def test_steps_draw_independent_numbers() -> None:
     draws = {float(torch.rand(1, generator=step_generator(seed, step))) for seed in range(3) for step in range(40)}
     assert len(draws) == 120
     assert torch.equal(torch.rand(3, generator=step_generator(1, 2)), torch.rand(3, generator=step_generator(1, 2)))
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+import torch
+from accelerate import PartialState
+sys.path.insert(0, sys.argv[1])
+import test_training as t
+torch.set_num_threads(1)
+module = t.smooth()
+losses = t.train(module, t.loss, t.PLAN, 0, Path(sys.argv[2]), "together")
+mine = Path(f"{sys.argv[2]}-{PartialState().process_index}")
+t.artifacts.write_json(mine, {"losses": losses, "weights": [p.flatten().tolist() for p in module.parameters()]})
+"""
+
+
+def smooth() -> nn.Module:
+    """Return a network whose only randomness is that of its batches."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+def test_two_processes_minimize_the_mean_of_their_losses(tmp_path: Path) -> None:
+    (tmp_path / "together.py").write_text(TOGETHER)
+    done = launched(tmp_path, "together.py", Path(__file__).parent, "state")
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (artifacts.read_json(tmp_path / f"state-{process}") for process in (0, 1))
+    assert first == second
+
+    def mean(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
+        return sum((loss(module, step, step_generator(0, step, process)) for process in (0, 1)), torch.zeros(())) / 2
+
+    alone = smooth()
+    assert first["losses"] == pytest.approx(train(alone, mean, PLAN, 0, tmp_path / "alone", "alone"), rel=1e-5)
+    for found, expected in zip(first["weights"], alone.parameters(), strict=True):
+        assert found == pytest.approx(expected.flatten().tolist(), rel=1e-4, abs=1e-6)
+    with pytest.raises(ValueError, match="another plan, seed or number of processes"):
+        train(smooth(), loss, PLAN, 0, tmp_path / "state", "alone")
