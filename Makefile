@@ -9,7 +9,7 @@ ANALYSES := $(filter-out $(STUDY) $(STYLES),$(NOTEBOOKS))
 run = set -e; for notebook in $(1); do echo "== $$notebook"; papermill $$notebook -p preset $(2); done
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help study styles analyses test browser full book lock
+.PHONY: help study styles analyses test browser full gate book lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -46,6 +46,9 @@ browser:
 full: $(READY)  ## the committed run: GLUE, preset full, into book/notebooks and results (hours)
 	@$(call run,$(NOTEBOOKS),full)
 	@python -m cpd.book full --publish
+
+gate: $(READY)  ## what is published, checked: executed copies, numbers, quotations; part of make test
+	pytest tests/test_book.py tests/test_book_results.py tests/test_results.py
 
 book: $(READY)  ## the book of the committed run, in _build/html
 	jupyter-book build book/ -n -W --keep-going --all

@@ -5,7 +5,7 @@ of the preset ``full`` becomes the committed one: its notebooks go to ``book/not
 its headlines into the README. Of another preset only the numbers are kept, in ``results/PRESET/``, for the book to
 quote. Nothing is computed here.
 
-Source: ours; the format of the table of contents is that of sphinx-external-toc.
+Source: ours; the table of contents is sphinx-external-toc's.
 """
 
 from __future__ import annotations
@@ -43,23 +43,30 @@ def executed(preset: str) -> list[Path]:
 
 
 def fill(book: Path, notebooks: list[Path]) -> None:
-    """Put executed notebooks into a book's ``notebooks/`` and its table of contents, in place of those it has.
+    """Put executed notebooks into a book's ``notebooks/``, in place of those it has.
 
     Args:
-        book: folder with ``_toc.yml``; its chapters stay in their order around the notebooks, which come after
-            ``method``.
-        notebooks: files in the order of the chapters.
+        book: folder with the chapters.
+        notebooks: files.
     """
     shutil.rmtree(book / "notebooks", ignore_errors=True)
     (book / "notebooks").mkdir()
     for path in notebooks:
         shutil.copyfile(path, book / "notebooks" / path.name)
-    contents = yaml.safe_load((book / "_toc.yml").read_text())
-    chapters = [each["file"] for each in contents["chapters"] if not each["file"].startswith("notebooks/")]
-    after = chapters.index("method") + 1
-    chapters[after:after] = [f"notebooks/{path.stem}" for path in notebooks]
-    contents["chapters"] = [{"file": file} for file in chapters]
-    (book / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
+
+
+def without_missing(contents: dict[str, Any], book: Path) -> dict[str, Any]:
+    """Return a table of contents without the chapters whose notebook a book has not got, and parts without any.
+
+    Args:
+        contents: as in ``_toc.yml``, in parts.
+        book: folder with the chapters.
+    """
+    parts = [
+        part | {"chapters": [each for each in part["chapters"] if list(book.glob(f"{each['file']}.*"))]}
+        for part in contents["parts"]
+    ]
+    return contents | {"parts": [part for part in parts if part["chapters"]]}
 
 
 def build(preset: str) -> Path:
@@ -79,6 +86,8 @@ def build(preset: str) -> Path:
     shutil.copytree(REPOSITORY / "book", work / "book", ignore=shutil.ignore_patterns("_build", "__pycache__"))
     artifacts.write_bytes(work / "_config.yml", _lenient((REPOSITORY / "_config.yml").read_text()).encode())
     fill(work / "book", executed(preset))
+    listed = without_missing(yaml.safe_load((REPOSITORY / "book" / "_toc.yml").read_text()), work / "book")
+    artifacts.write_bytes(work / "book" / "_toc.yml", yaml.safe_dump(listed, sort_keys=False).encode())
     program = str(Path(sys.executable).with_name("jupyter-book"))
     command = [program, "build", str(work / "book"), "--nitpick", "--keep-going", "--all", "--quiet"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -102,7 +111,7 @@ def publish(preset: str) -> Path:
     """Make a run the committed one, or keep the numbers of one of another preset; return where its numbers are.
 
     Args:
-        preset: whose run. Of ``full``, notebooks, contents and README follow; of others, the numbers only.
+        preset: whose run. Of ``full``, notebooks and README follow; of others, the numbers only.
 
     Raises:
         FileNotFoundError: if there is no such run; what was published before stays.

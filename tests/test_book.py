@@ -60,6 +60,7 @@ def typed(text: str) -> list[str]:
 def complaints(executed: dict[str, Any], source: dict[str, Any], preset: str, numbers: dict[str, Any]) -> list[str]:
     """Return what is wrong with an executed notebook beside its published numbers; empty if it may be shown."""
     marks = executed["metadata"].get("papermill", {})
+    stated = {parameter.name: parameter.default for parameter in declared(source["cells"])} | {"preset": preset}
     outputs = [output for cell in code(executed) for output in cell["outputs"]]
     mine = [
         "".join(cell["source"]) for cell in executed["cells"] if cell not in tagged(executed, "injected-parameters")
@@ -70,7 +71,11 @@ def complaints(executed: dict[str, Any], source: dict[str, Any], preset: str, nu
             "no outputs": not outputs,
             "an error": any(output["output_type"] == "error" for output in outputs),
             "not marked as succeeded": marks.get("succeeded") is not True,
-            "another preset": marks.get("parameters", {}).get("preset") != preset,
+            "other parameters than the preset's": marks.get("parameters") != stated,
+            "a shell command without output": any(
+                re.search("^!", "".join(cell["source"]), re.MULTILINE) and not cell["outputs"]
+                for cell in code(executed)
+            ),
             "cells differ from the source's": mine != ["".join(cell["source"]) for cell in source["cells"]],
             "a named figure not shown once": any(
                 "figure" in cell["metadata"].get("mystnb", {}) and images(cell) != 1 for cell in code(executed)
@@ -100,7 +105,7 @@ def test_executed_copies_may_be_shown(path: Path) -> None:
     assert {key for key, value in numbers.items() if isinstance(value, int | float | str)} == set(glued(read(path)))
 
 
-@pytest.mark.parametrize("name", ["intro", "claims"])
+@pytest.mark.parametrize("name", ["intro", "claims", "deviations", "glossary"])
 def test_no_number_of_a_chapter_is_typed_by_hand(name: str) -> None:
     assert typed((ROOT / "book" / f"{name}.md").read_text()) == []
 
@@ -120,15 +125,19 @@ def test_every_notebook_has_an_executed_copy_and_its_numbers() -> None:
 
 def test_the_table_of_contents_lists_exactly_the_executed_copies() -> None:
     contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
-    listed = [each["file"] for each in contents["chapters"] if each["file"].startswith("notebooks/")]
-    assert listed == [f"notebooks/{path.stem}" for path in EXECUTED]
+    listed = [each["file"] for part in contents["parts"] for each in part["chapters"]]
+    assert sorted(file for file in listed if file.startswith("notebooks/")) == [
+        f"notebooks/{path.stem}" for path in EXECUTED
+    ]
 
 
 def sample() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a small executed notebook without fault, and its source."""
+    parameters = ['preset: str = "x"\n', "n: int = 2"]
     cells = [
-        {"cell_type": "code", "source": ['preset: str = "x"'], "outputs": [], "metadata": {"tags": ["parameters"]}},
+        {"cell_type": "code", "source": parameters, "outputs": [], "metadata": {"tags": ["parameters"]}},
         {"cell_type": "code", "source": ["1 / 1"], "outputs": [], "metadata": {}},
+        {"cell_type": "code", "source": ["!echo 1"], "outputs": [], "metadata": {}},
     ]
     source = {"cells": cells, "metadata": {}}
     executed = copy.deepcopy(source)
@@ -142,7 +151,8 @@ def sample() -> tuple[dict[str, Any], dict[str, Any]]:
     executed["cells"][2]["outputs"] = [{"output_type": "execute_result", "data": {"text/plain": ["1.0"]}}]
     record = {"data": {RECORD: "0.5"}, "metadata": {"scrapbook": {"name": "half"}}, "output_type": "display_data"}
     executed["cells"][2]["outputs"].append(record)
-    executed["metadata"]["papermill"] = {"succeeded": True, "parameters": {"preset": "full"}}
+    executed["cells"][3]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["1"]}]
+    executed["metadata"]["papermill"] = {"succeeded": True, "parameters": {"preset": "full", "n": 2}}
     return executed, source
 
 
@@ -158,10 +168,15 @@ def test_the_gate_refuses_numbers_of_another_run(numbers: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("doctoring", "complaint"),
     [
-        (lambda nb: nb["cells"][2].update(outputs=[]), "no outputs"),
+        (lambda nb: [cell.update(outputs=[]) for cell in nb["cells"]], "no outputs"),
         (lambda nb: nb["cells"][2]["outputs"].append({"output_type": "error"}), "an error"),
         (lambda nb: nb["metadata"]["papermill"].pop("succeeded"), "not marked as succeeded"),
-        (lambda nb: nb["metadata"]["papermill"]["parameters"].update(preset="laptop"), "another preset"),
+        (
+            lambda nb: nb["metadata"]["papermill"]["parameters"].update(preset="laptop"),
+            "other parameters than the preset's",
+        ),
+        (lambda nb: nb["metadata"]["papermill"]["parameters"].update(n=3), "other parameters than the preset's"),
+        (lambda nb: nb["cells"][3].update(outputs=[]), "a shell command without output"),
         (lambda nb: nb["cells"][2].update(source=["2 / 1"]), "cells differ from the source's"),
         (lambda nb: nb["cells"].pop(0), "cells differ from the source's"),
         (lambda nb: nb["cells"][2]["metadata"].update(mystnb={"figure": {}}), "a named figure not shown once"),
@@ -196,7 +211,6 @@ def test_publishing_keeps_what_other_presets_found_and_drops_what_the_last_run_d
     home = tmp_path / "home"
     for folder in ("book", "results/smoke"):
         (home / folder).mkdir(parents=True)
-    (home / "book" / "_toc.yml").write_text("root: intro\nchapters:\n- file: method\n")
     (home / "README.md").write_text("a\n" + "\n".join(book.MARKS) + "\nb\n")
     (home / "results" / "09_old.json").write_text("{}")
     monkeypatch.setattr(book, "REPOSITORY", home)
@@ -217,15 +231,21 @@ def test_publishing_keeps_what_other_presets_found_and_drops_what_the_last_run_d
     assert sorted(path.name for path in (home / "results").glob("*.json")) == names
 
 
-def test_staging_lists_the_finished_notebooks_once_after_the_method(run: Path, tmp_path: Path) -> None:
+def test_staging_keeps_finished_notebooks_and_lists_what_is_there(run: Path, tmp_path: Path) -> None:
     pages = tmp_path / "book"
     pages.mkdir()
-    (pages / "_toc.yml").write_text("root: intro\nchapters:\n- file: claims\n- file: method\n- file: references\n")
+    (pages / "claims.md").touch()
+    contents = {
+        "root": "intro",
+        "parts": [
+            {"caption": "A", "chapters": [{"file": "claims"}, {"file": "notebooks/01_b", "title": "B"}]},
+            {"caption": "B", "chapters": [{"file": "notebooks/02_c"}]},
+        ],
+    }
     for _ in range(2):
         book.fill(pages, book.executed("smoke"))
-        chapters = [each["file"] for each in yaml.safe_load((pages / "_toc.yml").read_text())["chapters"]]
-        assert chapters == ["claims", "method", "notebooks/00_a", "notebooks/01_b", "references"]
     assert sorted(path.name for path in (pages / "notebooks").iterdir()) == ["00_a.ipynb", "01_b.ipynb"]
+    assert book.without_missing(contents, pages) == contents | {"parts": contents["parts"][:1]}
 
 
 def test_headlines_are_the_numbers_or_what_was_published_as_such(run: Path) -> None:

@@ -1,5 +1,6 @@
 """Quoting the committed results: the number, its format, and refusals that name what is missing."""
 
+import copy
 import importlib.util
 import json
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -26,7 +28,7 @@ quote = extension("book_results").quote
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    numbers = {"points": -1.234, "share": 0.94, "each": {"cola": [0.5, 0.25]}, "name": "soup"}
+    numbers = {"points": -1.234, "share": 0.94, "each": {"cola": [0.5, 0.25], "latent: 16": 3}, "name": "soup"}
     (tmp_path / "03_a.json").write_text(json.dumps(numbers))
     return tmp_path
 
@@ -36,6 +38,7 @@ def test_a_number_is_quoted_in_its_format_with_a_true_minus(results: Path) -> No
     assert quote("03_a.share:.0%", results) == "94%"
     assert quote("03_a.each.cola.1:.2f", results) == "0.25"
     assert quote("03_a.name", results) == "soup"
+    assert quote("03_a.each.latent: 16:d", results) == "3"
     (results / "laptop").mkdir()
     (results / "laptop" / "03_a.json").write_text('{"share": 0.5}')
     assert quote("laptop/03_a.share:.0%", results) == "50%"
@@ -54,7 +57,7 @@ html_theme, html_theme_options = "sphinx_book_theme", {}
 exclude_patterns = ["out"]
 """
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="
-NOTEBOOK = {
+NOTEBOOK: dict[str, Any] = {
     "cells": [
         {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "(a)=\n# A notebook"},
         {
@@ -98,6 +101,47 @@ def test_a_quoted_number_links_to_its_notebook_which_says_what_made_it(tmp_path:
 def test_a_missing_number_fails_the_build_and_is_named(tmp_path: Path) -> None:
     done = built(tmp_path, "All: {result}`02_diffusion.wrong_key:.0%`.")
     assert done.returncode != 0 and "02_diffusion.wrong_key" in done.stderr
+
+
+def glue(value: float) -> dict[str, Any]:
+    """Return the output of a cell that glued a number named ``half``."""
+    return {
+        "output_type": "display_data",
+        "data": {"application/papermill.record/text/plain": repr(value)},
+        "metadata": {"scrapbook": {"mime_prefix": "application/papermill.record/", "name": "half"}},
+    }
+
+
+def book(folder: Path, key: str) -> None:
+    """Lay out a book of one chapter that glues a number of one executed notebook."""
+    (folder / "notebooks").mkdir()
+    (folder / "_config.yml").write_text("title: T\nexecute: {execute_notebooks: 'off'}\n")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: intro\nchapters: [{file: notebooks/02_diffusion}]\n")
+    sentence = f"It is {{glue:text}}`notebooks/02_diffusion.ipynb::{key}:.2f`."
+    (folder / "intro.md").write_text(f"# Page\n\n{sentence}\n")
+
+
+def rebuilt(folder: Path, value: float) -> subprocess.CompletedProcess[str]:
+    """Build that book, with the flags of ``make book``, after its notebook was run and found a value."""
+    executed = copy.deepcopy(NOTEBOOK)
+    executed["cells"][1]["outputs"].append(glue(value))
+    (folder / "notebooks" / "02_diffusion.ipynb").write_text(json.dumps(executed))
+    flags = re.findall(r"jupyter-book build book/(.*)", (ROOT / "Makefile").read_text())[0].split()
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder), *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_chapter_follows_a_notebook_that_was_run_again(tmp_path: Path) -> None:
+    book(tmp_path, "half")
+    for value in (0.25, 0.75):
+        assert rebuilt(tmp_path, value).returncode == 0
+        assert f"{value}" in (tmp_path / "_build" / "html" / "intro.html").read_text()
+
+
+def test_a_missing_glued_number_fails_the_build_and_is_named(tmp_path: Path) -> None:
+    book(tmp_path, "whole")
+    done = rebuilt(tmp_path, 0.25)
+    assert done.returncode != 0 and "whole" in done.stderr
 
 
 def test_a_figure_is_shown_on_another_page_with_its_words_and_links_to_its_own(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML, PICTURES = ROOT / "_build" / "html", ROOT / "_build" / "screenshots"
-SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+SIZES = {"wide": (1280, 900, "light"), "narrow": (390, 844, "light"), "dark": (390, 844, "dark")}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
@@ -65,11 +65,12 @@ def complaints() -> list[str]:
 @pytest.fixture(params=SIZES)
 def page(browser: Browser, site: str, complaints: list[str], request: pytest.FixtureRequest) -> Iterator[Page]:
     """Open a page that notes every error, failed answer and request to elsewhere."""
-    width, height = SIZES[request.param]
-    context = browser.new_context(viewport={"width": width, "height": height})
+    width, height, scheme = SIZES[request.param]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     opened = context.new_page()
     opened.on("console", lambda message: complaints.extend(errors(message)))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("requestfailed", lambda asked: complaints.append(f"{asked.url} {asked.failure}"))
     opened.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
     opened.on(
         "request",
@@ -84,8 +85,8 @@ def pages() -> list[str]:
     return sorted(map(str, found))
 
 
-def test_every_page_is_whole(page: Page, site: str, complaints: list[str]) -> None:
-    width = page.viewport_size["width"] if page.viewport_size else 0
+def test_every_page_is_whole(page: Page, site: str, complaints: list[str], request: pytest.FixtureRequest) -> None:
+    look = request.node.callspec.params["page"]
     PICTURES.mkdir(exist_ok=True)
     assert {"intro.html", "method.html", "references.html"} <= set(pages())
     for name in pages():
@@ -93,14 +94,15 @@ def test_every_page_is_whole(page: Page, site: str, complaints: list[str]) -> No
         faults = page.evaluate(
             """() => ({
               broken: [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src),
-              nameless: [...document.querySelectorAll("main img")].filter(i => !i.alt).map(i => i.src),
+              nameless: [...document.querySelectorAll("main img")]
+                .map(i => i.alt).filter(alt => /^$|_images/.test(alt)),
               overflow: Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth),
               unset: document.querySelectorAll(".math").length - document.querySelectorAll("mjx-container").length,
             })"""
         )
-        assert faults == {"broken": [], "nameless": [], "overflow": 0, "unset": 0}, f"{name} at {width} pixels"
-        assert complaints == [], f"{name} at {width} pixels"
-        page.screenshot(path=PICTURES / f"{width}-{name.replace('/', '-')}.png", full_page=True)
+        assert faults == {"broken": [], "nameless": [], "overflow": 0, "unset": 0}, f"{name}, {look}"
+        assert complaints == [], f"{name}, {look}"
+        page.screenshot(path=PICTURES / f"{look}-{name.replace('/', '-')}.png", full_page=True)
 
 
 def test_formulas_are_rendered(page: Page, site: str) -> None:

@@ -3,7 +3,8 @@
 ``{result}`02_diffusion.right_task:.0%` `` is the value of that key in ``results/02_diffusion.json``, in that format;
 keys of nested values follow after further dots. Unlike glue it does not depend on which run the book shows: a page of
 claims is about the committed run. ``laptop/02_diffusion.right_task`` is of a run at another preset, kept in
-``results/laptop/``. The role ``logged`` marks a number of the authors' logs, which no result of ours stands behind.
+``results/laptop/``. Two roles mark numbers that no result of ours stands behind: ``logged`` one of the
+authors' logs, ``once`` one that was measured once, outside the study.
 
 Source: ours.
 """
@@ -28,13 +29,13 @@ def quote(reference: str, results: Path = RESULTS) -> str:
 
     Args:
         reference: ``NOTEBOOK.KEY`` or ``PRESET/NOTEBOOK.KEY``, further dots lead into nested values, then ``:`` and a
-            format of Python's.
+            format of Python's (needed where a key holds a colon).
         results: folder with one JSON file per notebook.
 
     Raises:
         ValueError: if there is no such notebook or key, or the format does not fit; names the reference.
     """
-    path, _, form = reference.partition(":")
+    path, form = reference.rsplit(":", 1) if ":" in reference else (reference, "")
     notebook, *keys = path.split(".")
     try:
         value = _read(results / f"{notebook}.json")
@@ -76,5 +77,6 @@ class Result(SphinxRole):
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     app.add_role("result", Result())
-    app.add_generic_role("logged", nodes.inline)
+    for name in ("logged", "once"):
+        app.add_generic_role(name, nodes.inline)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
