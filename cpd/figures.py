@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 GREY = "#777777"
@@ -96,8 +96,9 @@ def layouts(
             ringed = points[open_marks]
             axis.scatter(
                 ringed[:, 0], ringed[:, 1], s=16, c=[PALETTE[i] for i in groups[open_marks]], edgecolors="black",
-                linewidths=0.6, label=marked,
+                linewidths=0.6,
             )  # fmt: skip
+        axes[0].scatter([], [], s=16, c="white", edgecolors="black", linewidths=0.6, label=marked)
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), markerscale=2)
     return figure
@@ -164,7 +165,7 @@ def curves(
 
 
 def dots(rows: Sequence[str], series: Mapping[str, np.ndarray], xlabel: str, log: bool = False) -> Figure:
-    """Draw one row per label and one dot per series, for numbers that are compared along a common axis.
+    """Draw one row per label and one dot per series, each a little below the last so that equal ones are all seen.
 
     Args:
         rows: n labels, from top to bottom.
@@ -176,12 +177,20 @@ def dots(rows: Sequence[str], series: Mapping[str, np.ndarray], xlabel: str, log
         The figure.
     """
     with style():
-        figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 1.0 + 0.36 * len(rows)), layout="constrained")
+        height = 0.15 + 0.055 * len(series)  # inches, of a row
+        figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 1.0 + height * len(rows)), layout="constrained")
+        at, below = np.arange(len(rows)), np.linspace(-0.35, 0.35, len(series)) if len(series) > 1 else np.zeros(1)
         for i, (label, values) in enumerate(series.items()):
-            axis.plot(values, np.arange(len(rows)), "osD^v<>P"[i % 8], color=PALETTE[i], markersize=5, label=label)
-        axis.set_yticks(np.arange(len(rows)), rows)
-        axis.set(xlabel=xlabel, xscale="log" if log else "linear")
-        axis.invert_yaxis()
+            axis.plot(values, at + below[i], "osD^v<>P"[i % 8], color=PALETTE[i], markersize=5, label=label)
+        for row in at[::2]:
+            axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", zorder=0)
+        axis.set_yticks(at, rows)
+        axis.grid(axis="y", visible=False)
+        axis.set(xlabel=xlabel, xscale="log" if log else "linear", ylim=(len(rows) - 0.5, -0.5))
+        if log:
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_locator(NullLocator())
         figure.legend(loc="outside lower center", ncols=min(4, len(series)))
     return figure
 

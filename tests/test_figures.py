@@ -57,6 +57,14 @@ def test_curves_and_dots_carry_labels_units_and_values() -> None:
     assert np.array_equal(dot.lines[1].get_xdata(), 2 * values)
 
 
+def test_equal_dots_of_a_row_are_all_seen_and_stay_in_their_row() -> None:
+    values = np.array([1.0, 2.0])
+    axis = figures.dots(["x", "y"], dict.fromkeys("abc", values), "distance", log=True).axes[0]
+    heights = np.array([line.get_ydata() for line in axis.get_lines()])  # (series, rows)
+    assert len(np.unique(heights)) == heights.size
+    assert (np.abs(heights - np.arange(2)) < 0.5).all()
+
+
 def test_intervals_draw_bars_where_they_end_somewhere() -> None:
     mean, low, high = np.array([1.0, 2.0]), np.array([0.5, -np.inf]), np.array([1.5, np.inf])
     axis = figures.intervals(["a", "b"], mean, low, high, "points").axes[0]
