@@ -14,36 +14,37 @@ from cpd.figures import GREY, PALETTE, WIDTH, style
 
 
 def pipeline(learning: Sequence[str], writing: Sequence[str], told: str) -> Figure:
-    """Draw how adapters are learned, from left to right, and written, from right to left below it.
+    """Draw how adapters are learned, down the left side, and written, up the right side; narrow enough for a phone.
 
     Args:
-        learning: boxes of the first row; ``\n`` starts a new line.
-        writing: boxes of the second row from right to left, the first one a column beyond the first row; where one
-            stands below a box of the first row, it uses what was learned there.
-        told: a box that tells the second one of them, and the box above that, what to write.
+        learning: boxes of the left side from above; ``\n`` starts a new line.
+        writing: boxes of the right side from below, the first one a row below the left side; where one stands beside
+            a box of the left side, it uses what was learned there.
+        told: a box that tells the last of the left side, and the one beside that, what to write.
 
     Returns:
         The figure.
     """
     last = len(learning)
-    spots = [(x, 2.0, text, PALETTE[5]) for x, text in enumerate(learning)]
-    spots += [(last - i, 0.6, text, PALETTE[4]) for i, text in enumerate(writing)]
-    spots += [(last, 1.3, told, PALETTE[2])]
-    flows = [((x, 2.0), (x + 1, 2.0)) for x in range(last - 1)]
-    flows += [((last - i, 0.6), (last - i - 1, 0.6)) for i in range(len(writing) - 1)]
-    flows += [((last, 1.3), (last - 1, 2.0)), ((last, 1.3), (last - 1, 0.6))]
-    reused = [((x, 2.0), (x, 0.6)) for x in range(last - len(writing) + 2, last)]
+    left, between, right = 0.0, 0.5, 1.0
+    spots = [(left, y, text, PALETTE[5]) for y, text in enumerate(learning)]
+    spots += [(right, last - i, text, PALETTE[4]) for i, text in enumerate(writing)]
+    spots += [(between, last, told, PALETTE[2])]
+    flows = [((left, y), (left, y + 1)) for y in range(last - 1)]
+    flows += [((right, last - i), (right, last - i - 1)) for i in range(len(writing) - 1)]
+    flows += [((between, last), (side, last - 1)) for side in (left, right)]
+    reused = [((left, y), (right, y)) for y in range(last - len(writing) + 2, last)]
     with style():
-        figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.3), layout="constrained")
+        figure, axis = plt.subplots(figsize=(WIDTH * 0.6, WIDTH * 0.75), layout="constrained")
         axis.set_axis_off()
-        axis.set(xlim=(-0.5, last + 0.5), ylim=(0.2, 2.4))
-        for x, y, text, colour in spots:
-            box = {"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "none", "alpha": 0.45}
-            axis.text(x, y, text, ha="center", va="center", fontsize=6.5, bbox=box)
+        axis.set(xlim=(-0.3, 1.3), ylim=(last + 0.4, -0.4))
         for begin, end in flows:
-            arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 27, "shrinkB": 27}
+            arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 20, "shrinkB": 26}
             axis.annotate("", end, begin, arrowprops=arrow)
         for begin, end in reused:
-            arrow = {"arrowstyle": "-|>", "color": GREY, "linestyle": "--", "shrinkA": 17, "shrinkB": 17}
+            arrow = {"arrowstyle": "-|>", "color": GREY, "linestyle": "--", "shrinkA": 48, "shrinkB": 48}
             axis.annotate("", end, begin, arrowprops=arrow)
+        for x, y, text, colour in spots:
+            box = {"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "none", "alpha": 0.45}
+            axis.text(x, y, text, ha="center", va="center", bbox=box)
     return figure
