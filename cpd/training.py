@@ -134,17 +134,7 @@ def train(
     progress = bar(total=plan.steps, initial=len(run.losses), desc=label, disable=not accelerator.is_main_process)
     shown: dict[str, float] = {}
     for step in range(len(run.losses), plan.steps):
-        generator = step_generator(seed, step, accelerator.process_index)
-        torch.manual_seed(generator.initial_seed())
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate(step)
-        with autocast(plan.precision, accelerator.device):
-            value = loss(prepared, step, generator)
-        accelerator.backward(value)
-        accelerator.clip_grad_norm_(parameters.values(), plan.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        run.record(float(accelerator.reduce(value.detach(), "mean")))
+        run.record(_step(accelerator, prepared, optimizer, loss, plan, seed, step))
         shown |= (on_step(step + 1) if on_step else None) or {}
         progress.set_postfix(
             {"loss": f"{run.losses[-1]:.4f}"} | {name: f"{x:.3f}" for name, x in shown.items()}, refresh=False
@@ -156,6 +146,23 @@ def train(
     run.finish()
     module.eval()
     return run.losses
+
+
+def _step(
+    accelerator: Accelerator, module: nn.Module, optimizer: Any, loss: Loss, plan: Plan, seed: int, step: int
+) -> float:
+    """Take one optimizer step on a prepared module; return its loss, mean over processes."""
+    generator = step_generator(seed, step, accelerator.process_index)
+    torch.manual_seed(generator.initial_seed())
+    for group in optimizer.param_groups:
+        group["lr"] = plan.rate(step)
+    with autocast(plan.precision, accelerator.device):
+        value = loss(module, step, generator)
+    accelerator.backward(value)
+    accelerator.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], plan.clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(accelerator.reduce(value.detach(), "mean"))
 
 
 class _Run:

@@ -15,7 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": set(),
     "presets": {"settings"},
     "artifacts": set(),
-    "figures": set(),
+    "figures": {"figures"},
     "sketch": {"figures"},
     "lora": set(),
     "diffusers_lora": {"artifacts"},
@@ -51,7 +51,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def layer(path: Path) -> str:
-    """Return a module's row in the table; the modules of ``cpd.tasks`` share one."""
+    """Return a module's row in the table; the modules of a folder share one."""
     parts = path.relative_to(PACKAGE).parts
     return parts[0] if len(parts) > 1 else path.stem
 

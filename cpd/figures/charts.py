@@ -1,133 +1,16 @@
-"""Arrays in, Matplotlib figures out, in one look. Models, files and numbers in prose are not known here.
-
-The colours are told apart with every common colour blindness: Okabe and Ito 2008 (jfly.uni-koeln.de/color).
-"""
+"""Numbers beside each other: lines, dots, intervals, points and matrices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from textwrap import wrap
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
-GREY = "#777777"
-WIDTH = 7.0  # inches, of a full-width figure
-LOOK: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.dpi": 110,
-    "savefig.bbox": "tight",
-    "axes.prop_cycle": plt.cycler(color=PALETTE),
-}
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw in the one look of the study and close what was drawn, or a notebook would show it twice."""
-    others = plt.get_fignums()
-    with rc_context(LOOK):
-        yield
-        for number in set(plt.get_fignums()).difference(others):
-            plt.close(number)
-
-
-def point_clouds(clouds: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], labels: Sequence[str]) -> Figure:
-    """Draw one panel of points per cloud, on common axes.
-
-    Args:
-        clouds: panel label -> (n, 2) points.
-        groups: panel label -> (n,) index into ``labels`` that colours each point.
-        labels: what the colours mean.
-
-    Returns:
-        The figure.
-    """
-    with style():
-        figure, axes = _panels(list(clouds), 4, 0.4, share_x=True, share_y=True)
-        for axis, (name, points) in zip(axes, clouds.items(), strict=True):
-            for i, label in enumerate(labels):
-                own = points[groups[name] == i]
-                axis.plot(own[:, 0], own[:, 1], ".", markersize=1.5, color=PALETTE[i], label=label, rasterized=True)
-            axis.set_aspect("equal")
-        figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(labels), markerscale=6
-        )
-    return figure
-
-
-def layouts(
-    panels: Mapping[str, np.ndarray], groups: np.ndarray, labels: Sequence[str], open_marks: np.ndarray, marked: str
-) -> Figure:
-    """Draw one panel per plane that the same points were laid out in; the planes have no common axes and no units.
-
-    Args:
-        panels: panel label -> (n, 2) points, the same n points in each.
-        groups: (n,) index into ``labels`` that colours each point.
-        labels: what the colours mean.
-        open_marks: (n,) True for the points that are drawn as open black rings around their colour.
-        marked: what the rings mean.
-
-    Returns:
-        The figure.
-    """
-    with style():
-        figure, axes = _panels(list(panels), 3, 0.5)
-        for axis, points in zip(axes, panels.values(), strict=True):
-            axis.set(xticks=[], yticks=[])
-            for i, label in enumerate(labels):
-                own = points[(groups == i) & ~open_marks]
-                axis.plot(own[:, 0], own[:, 1], ".", markersize=2.5, color=PALETTE[i], label=label, rasterized=True)
-            ringed = points[open_marks]
-            axis.scatter(
-                ringed[:, 0], ringed[:, 1], s=16, c=[PALETTE[i] for i in groups[open_marks]], edgecolors="black",
-                linewidths=0.6,
-            )  # fmt: skip
-        axes[0].scatter([], [], s=16, c="white", edgecolors="black", linewidths=0.6, label=marked)
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), markerscale=2)
-    return figure
-
-
-def _panels(
-    names: Sequence[str],
-    most: int,
-    margin: float,
-    share_x: bool = False,
-    share_y: bool = False,
-    heights: Sequence[float] = (),
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a panel per name, in rows of at most ``most``, and a margin below, inches.
-
-    Panels are square where no heights (one per name, inches) are given; a row is as high as its highest.
-    """
-    columns = min(most, len(names))
-    each = heights or [WIDTH / columns] * len(names)
-    rows = [max(each[i : i + columns]) for i in range(0, len(names), columns)]
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=(WIDTH, sum(rows) + margin), sharex=share_x, sharey=share_y, squeeze=False,
-        layout="constrained", height_ratios=rows,
-    )  # fmt: skip
-    for axis in axes.flat[len(names) :]:
-        axis.set_visible(False)
-    for axis, name in zip(axes.flat, names, strict=False):
-        axis.set_title(name)
-    return figure, list(axes.flat[: len(names)])
+from cpd.figures.look import GREY, PALETTE, WIDTH, panel_grid, style
 
 
 def curves(
@@ -230,7 +113,7 @@ def small_multiples(
     """
     with style():
         heights = [0.55 + 0.2 * len(rows) for rows in panels.values()]
-        figure, axes = _panels(list(panels), 3, 0.3, share_x=True, heights=heights)
+        figure, axes = panel_grid(list(panels), 3, 0.3, share_x=True, heights=heights)
         for i, (axis, rows) in enumerate(zip(axes, panels.values(), strict=True)):
             _bars(axis, list(rows), *np.array(list(rows.values())).T)
             axis.set_ylim(len(rows) - 0.5, -0.5)
@@ -297,43 +180,3 @@ def heatmap(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], lab
         axis.set_yticks(np.arange(len(rows)), rows)
         figure.colorbar(image, label=label)
     return figure
-
-
-def pictures(grid: Mapping[str, np.ndarray], credit: str, captions: Sequence[str] = (), columns: int = 12) -> Figure:
-    """Show rows of pictures under their labels, as large as the page allows.
-
-    Args:
-        grid: label -> (n, h, w, 3) uint8; more than ``columns`` go on in further rows.
-        credit: whose pictures these are, written below them.
-        captions: (n,) under each picture of the first label, where they are given.
-        columns: pictures in a row.
-
-    Returns:
-        The figure.
-    """
-    first = next(iter(grid))
-    rows = [
-        (label if i == 0 else "", part, captions[i : i + columns] if label == first else ())
-        for label, each in grid.items()
-        for i, part in _rows(each, columns)
-    ]
-    height = WIDTH / columns * (1.3 if captions else 1.02)
-    with style():
-        figure, axes = plt.subplots(
-            len(rows), columns, figsize=(WIDTH, height * len(rows)), squeeze=False, layout="compressed"
-        )
-        for (label, part, titles), line in zip(rows, axes, strict=True):
-            for axis in line:
-                axis.set_axis_off()
-            for axis, picture in zip(line, part, strict=False):
-                axis.imshow(picture, interpolation="nearest")
-            for axis, title in zip(line, titles, strict=False):
-                axis.set_title("\n".join(wrap(title, 13)[:2]), fontsize=5, pad=2)
-            if label:
-                line[0].text(-0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=7)
-        figure.supxlabel(credit, fontsize=6, color=GREY)
-    return figure
-
-
-def _rows(pictures: np.ndarray, columns: int) -> list[tuple[int, np.ndarray]]:
-    return [(start, pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
