@@ -105,7 +105,7 @@ def test_executed_copies_may_be_shown(path: Path) -> None:
     assert {key for key, value in numbers.items() if isinstance(value, int | float | str)} == set(glued(read(path)))
 
 
-@pytest.mark.parametrize("name", ["intro", "claims", "deviations", "glossary"])
+@pytest.mark.parametrize("name", ["intro", "claims", "deviations", "glossary", "method", "reproduce"])
 def test_no_number_of_a_chapter_is_typed_by_hand(name: str) -> None:
     assert typed((ROOT / "book" / f"{name}.md").read_text()) == []
 
