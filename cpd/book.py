@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def build(preset: str) -> Path:
     work, html = (REPOSITORY / "_build" / preset / name for name in ("work", "html"))
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(REPOSITORY / "book", work / "book", ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    shutil.copytree(REPOSITORY / "results", work / "results")
     artifacts.write_bytes(work / "_config.yml", _lenient((REPOSITORY / "_config.yml").read_text()).encode())
     fill(work / "book", executed(preset))
     listed = without_missing(yaml.safe_load((REPOSITORY / "book" / "_toc.yml").read_text()), work / "book")
@@ -91,7 +93,7 @@ def build(preset: str) -> Path:
     program = str(Path(sys.executable).with_name("jupyter-book"))
     command = [program, "build", str(work / "book"), "--nitpick", "--keep-going", "--all", "--quiet"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode or "WARNING" in done.stderr:
+    if done.returncode or re.search("(WARNING|ERROR):", done.stderr):
         sys.stderr.write(done.stdout * bool(done.returncode) + done.stderr)
     done.check_returncode()
     shutil.rmtree(html, ignore_errors=True)

@@ -248,6 +248,24 @@ def test_staging_keeps_finished_notebooks_and_lists_what_is_there(run: Path, tmp
     assert book.without_missing(contents, pages) == contents | {"parts": contents["parts"][:1]}
 
 
+def test_a_book_of_some_notebooks_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "artifacts" / "laptop" / "notebooks"
+    folder.mkdir(parents=True)
+    for path in EXECUTED[1:5]:  # those of `make study`
+        shutil.copy(path, folder)
+    for part in ("book", "results"):
+        shutil.copytree(ROOT / part, home / part, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    shutil.copy(ROOT / "_config.yml", home)
+    monkeypatch.setattr(book, "REPOSITORY", home)
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "artifacts"))
+    html = book.build("laptop")
+    assert capfd.readouterr().err == ""
+    assert [path.name for path in html.rglob("*.html") if "problematic" in path.read_text()] == []
+    assert sorted(path.stem for path in (html / "notebooks").glob("*.html")) == [path.stem for path in EXECUTED[1:5]]
+
+
 def test_headlines_are_the_numbers_or_what_was_published_as_such(run: Path) -> None:
     assert book.headlines(run / "results") == ["00_a: score 0.1235, n 3", "01_b: all is well"]
 
