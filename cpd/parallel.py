@@ -1,7 +1,7 @@
 """Fine-tuning and scoring side by side: a process per core, one thread each, one progress bar for all.
 
-A run computes on one thread wherever it is made, so its bytes do not depend on how many cores there are. On a GPU jobs
-follow each other in this process. ``LOKY_MAX_CPU_COUNT`` bounds the number of processes.
+A run computes on one thread wherever it is made, so its bytes do not depend on how many cores there are. On a GPU, or
+where there is one core only, jobs follow each other in this process. ``LOKY_MAX_CPU_COUNT`` bounds the cores.
 
 Source: ours; the processes are joblib's.
 """
@@ -72,11 +72,24 @@ def _finetune(domain: Domain, log: Path, task: str, seed: int) -> None:
 
 
 def _in_processes(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    if joblib.cpu_count() == 1:
+        yield from _on_one_thread(function, jobs)
+        return
     call, pickled = joblib.delayed(_call), pickle.dumps(function)
     calls = [call(pickled, job, str(artifacts.root()), os.getpid()) for job in jobs]
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        workers = joblib.Parallel(max(2, joblib.cpu_count()), pre_dispatch="all", batch_size=1, return_as="generator")
+        workers = joblib.Parallel(joblib.cpu_count(), pre_dispatch="all", batch_size=1, return_as="generator")
         yield from workers(calls)
+
+
+def _on_one_thread(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for job in jobs:
+            yield function(*job)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _call(pickled: bytes, job: tuple[Any, ...], root: str, parent: int) -> Any:

@@ -52,6 +52,10 @@ def test_the_bytes_are_those_of_one_run_after_the_other_on_one_thread(
     alone = bytes_of([finetune(domain(base), *job) for job in JOBS])
     torch.set_num_threads(threads)
     assert together == alone
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "one-core"))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert together == bytes_of(finetune_all(domain(base), JOBS))
+    assert torch.get_num_threads() == threads
     assert together[0] != together[2]
 
 
@@ -127,6 +131,11 @@ def test_results_come_in_the_order_of_the_jobs_and_a_process_builds_its_function
     assert [difference for difference, _, _ in results] == [-i for i in range(12)]
     assert {built for _, built, _ in results} == {1}
     assert os.getpid() not in {process for _, _, process in results}
+
+
+def test_one_core_needs_no_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert side_by_side(Building(), [(2, 1)], "subtracting")[0][2] == os.getpid()
 
 
 def test_what_goes_wrong_beside_is_raised_here() -> None:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy as np
 
 from cpd.tasks.card import Split, TextTask, accuracy, f1, matthews, pearson
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _COLUMNS = {
     "sst2": ("sentence",), "cola": ("sentence",), "mrpc": ("sentence1", "sentence2"), "rte": ("sentence1", "sentence2"),
@@ -32,20 +35,24 @@ def load(name: str) -> tuple[Split, Split]:
     """
     if folder := os.environ.get("CPD_GLUE_DIR"):
         return _local(name, Path(folder), "train"), _local(name, Path(folder), "validation")
-    hub = datasets.load_dataset("nyu-mll/glue", name)
+    from datasets import load_dataset  # takes seconds: only when GLUE is read
+
+    hub = load_dataset("nyu-mll/glue", name)
     return _split(name, hub["train"]), _split(name, hub["validation"])
 
 
 def _local(name: str, folder: Path, part: str) -> Split:
+    from datasets import Dataset
+
     files = sorted(str(file) for file in (folder / name).glob(f"{part}*.parquet"))
     if not files:
         raise FileNotFoundError(
             f"CPD_GLUE_DIR has no {name}/{part}*.parquet in {folder}; put GLUE there as parquet, or unset it"
         )
-    return _split(name, datasets.Dataset.from_parquet(files))
+    return _split(name, Dataset.from_parquet(files))
 
 
-def _split(name: str, rows: datasets.Dataset) -> Split:
+def _split(name: str, rows: Dataset) -> Split:
     texts = list(zip(*([text.strip() for text in rows[column]] for column in _COLUMNS[name]), strict=True))
     labels = np.array(rows["label"])
     return Split(texts, labels / 5.0 if name == "stsb" else labels)
