@@ -67,6 +67,7 @@ def page(browser: Browser, site: str, complaints: list[str], request: pytest.Fix
     """Open a page that notes every error, failed answer and request to elsewhere."""
     width, height, scheme = SIZES[request.param]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.set_default_timeout(300_000)  # milliseconds
     opened = context.new_page()
     opened.on("console", lambda message: complaints.extend(errors(message)))
     opened.on("pageerror", lambda error: complaints.append(str(error)))

@@ -54,7 +54,7 @@ def papermill(root: Path, *arguments: str, cwd: Path | None = None, **options: A
     command = [str(PAPERMILL), *arguments]
     streams = {"capture_output": True, "stdin": subprocess.DEVNULL} | options
     return subprocess.run(
-        command, cwd=cwd or root, env=environment(root), text=True, check=False, timeout=120, **streams
+        command, cwd=cwd or root, env=environment(root), text=True, check=False, timeout=600, **streams
     )
 
 
