@@ -1,7 +1,7 @@
 """Fine-tuning and scoring side by side: a process per core, one thread each, one progress bar for all.
 
-A run computes on one thread wherever it is made, so its bytes do not depend on how many cores there are. On a GPU, or
-where there is one core only, jobs follow each other in this process. ``LOKY_MAX_CPU_COUNT`` bounds the cores.
+A run computes on one thread wherever it is made, so its bytes do not depend on how many cores there are. Where there is
+a GPU, or one core only, jobs follow each other in this process. ``LOKY_MAX_CPU_COUNT`` bounds the cores.
 
 Source: ours; the processes are joblib's.
 """
@@ -40,8 +40,7 @@ def side_by_side(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], la
     Returns:
         What each call returned, in the order of the jobs.
     """
-    results = (function(*job) for job in jobs) if torch.cuda.is_available() else _in_processes(function, jobs)
-    return list(tqdm(results, desc=label, total=len(jobs)))
+    return list(tqdm(_results(function, jobs), desc=label, total=len(jobs)))
 
 
 def finetune_all(domain: Domain, jobs: Sequence[tuple[str, int]]) -> list[Path]:
@@ -56,13 +55,10 @@ def finetune_all(domain: Domain, jobs: Sequence[tuple[str, int]]) -> list[Path]:
     """
     folders = [run_folder(domain, task, seed) for task, seed in jobs]
     missing = [job for job, folder in zip(jobs, folders, strict=True) if not artifacts.is_complete(folder)]
-    if torch.cuda.is_available():
-        for job in missing:
-            finetune(domain, *job)
-    elif missing:
+    if missing:
         longest_first = sorted(missing, key=lambda job: -domain.steps(job[0]))
         with _shared_bar(sum(domain.steps(task) for task, _ in missing)) as log:
-            for _ in _in_processes(partial(_finetune, domain, log), longest_first):
+            for _ in _results(partial(_finetune, domain, log), longest_first):
                 pass
     return folders
 
@@ -71,10 +67,12 @@ def _finetune(domain: Domain, log: Path, task: str, seed: int) -> None:
     finetune(domain, task, seed, partial(_Relay, log))
 
 
+def _results(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    alone = torch.cuda.is_available() or joblib.cpu_count() == 1
+    return _one_by_one(function, jobs) if alone else _in_processes(function, jobs)
+
+
 def _in_processes(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
-    if joblib.cpu_count() == 1:
-        yield from _on_one_thread(function, jobs)
-        return
     call, pickled = joblib.delayed(_call), pickle.dumps(function)
     calls = [call(pickled, job, str(artifacts.root()), os.getpid()) for job in jobs]
     with joblib.parallel_config("loky", inner_max_num_threads=1):
@@ -82,7 +80,7 @@ def _in_processes(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -
         yield from workers(calls)
 
 
-def _on_one_thread(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+def _one_by_one(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

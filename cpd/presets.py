@@ -92,6 +92,7 @@ STYLES: dict[str, Preset] = {
         "smoke",
         replace(
             _STYLES,
+            suite="few_emoji",
             tasks=("night", "sunset", "neon"),
             runs=2,
             keep=4,

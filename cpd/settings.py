@@ -40,8 +40,8 @@ class Finetuning:
     """Which adapters the zoo is made of.
 
     Attributes:
-        suite: task table, "packaged" or "glue"; of pictures "emoji", or "folder" for the one that ``CPD_ALBUM_DIR``
-            names.
+        suite: task table, "packaged" or "glue"; of pictures "emoji", "few_emoji" (some of them), or "folder" for
+            the one that ``CPD_ALBUM_DIR`` names.
         tasks: names within the suite; empty means all of them.
         base: base model, a name in ``cpd.tasks.encoders.ENCODERS`` or a local folder; for pictures "emoji", or a PixArt
             pipeline by name or folder.
@@ -86,7 +86,7 @@ class Finetuning:
     init_seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(("packaged", "glue", "emoji", "folder"), suite=self.suite)
+        _require(("packaged", "glue", "emoji", "few_emoji", "folder"), suite=self.suite)
         _require(("query_value", "attention"), targets=self.targets)
         _require(("cosine", "linear", "constant"), decay=self.decay)
         _positive(rank=self.rank, alpha=self.alpha, runs=self.runs, keep=self.keep, scale=self.scale, batch=self.batch)

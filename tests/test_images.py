@@ -77,10 +77,10 @@ def test_an_adapter_draws_the_same_through_peft(base: Path, tmp_path: Path) -> N
     write_adapter(tmp_path / "adapter", made.layout, vector)
     loaded = PeftModel.from_pretrained(pixart.from_pretrained(str(base)).transformer, str(tmp_path / "adapter")).eval()
     captions = made.captions("night", "select")[:2]
-    own = made.draw("night", vector, "select", 2)
+    own = made.draw("night", vector, "select", range(2))
     assert loaded.peft_config["default"].base_model_name_or_path == base.name, "a name, not a path"
     beside = made.painter.draw(loaded, captions, 0, images.SAMPLER_STEPS)
-    without = made.draw("night", made.untrained(), "select", 2)
+    without = made.draw("night", made.untrained(), "select", range(2))
     merged, gone = (np.abs(own.astype(float) - other).mean() for other in (beside, without))
     assert merged < 1 and gone > 10 * merged, "an adapter in the weights draws as one beside them, up to rounding"
 
@@ -106,6 +106,18 @@ def test_a_picture_keeps_its_noise_whatever_is_drawn_beside_it(base: Path) -> No
     two = painter.draw(painter.transformer, captions[:2], 0, 2)
     assert np.abs(three[:2].astype(int) - two.astype(int)).max() <= 1
     assert not np.array_equal(three[0], three[2]), "another noise for the third"
+    third = painter.draw(painter.transformer, captions[:1], 0, 2, numbers=[2])
+    assert np.abs(three[2:].astype(int) - third.astype(int)).max() <= 1
+
+
+def test_a_pictures_number_names_its_caption_and_its_noise(base: Path) -> None:
+    made = domain(base)
+    count = len(made.captions("night", "select"))
+    vector = made.untrained()
+    drawn = made.draw("night", vector, "select", range(count + 2))
+    some = made.draw("night", vector, "select", range(1, count + 2, count))
+    assert np.abs(drawn[1::count].astype(int) - some.astype(int)).max() <= 1
+    assert not np.array_equal(drawn[1], drawn[count + 1]), "the caption comes again, its noise does not"
 
 
 def test_guidance_one_is_off_and_the_null_caption_is_its_own_guide(base: Path) -> None:
@@ -163,6 +175,8 @@ def test_the_classifier_knows_real_styles_it_was_not_trained_on(base: Path) -> N
 
 
 def test_the_small_model_is_trained_resumes_and_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = emoji.known()[:64]
+    monkeypatch.setattr(emoji, "known", lambda: some)
     monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "first"))
     first = drawing.trained(TINY, 1)
     assert drawing.trained(TINY, 1) == first
@@ -216,7 +230,7 @@ def test_the_papers_pipeline_is_tuned_and_draws(tmp_path: Path) -> None:
     loss.backward()
     assert made.painter.prediction == "epsilon" and made.painter.betas == "linear"
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for n, p in model.named_parameters() if "lora_B" in n)
-    assert made.draw("night", made.state(model), "select", 2).shape[0] == 2
+    assert made.draw("night", made.state(model), "select", range(2)).shape[0] == 2
 
 
 def test_a_run_is_another_where_base_or_style_is_and_the_same_wherever_the_base_lies(
@@ -239,7 +253,7 @@ def test_an_unknown_style_is_refused(base: Path, name: str) -> None:
 
 
 def test_a_suite_of_the_other_domain_is_refused(base: Path) -> None:
-    with pytest.raises(ValueError, match="'packaged' is no suite of pictures; there are emoji, folder"):
+    with pytest.raises(ValueError, match="'packaged' is no suite of pictures; there are emoji, few_emoji, folder"):
         album("packaged", "training")
     with pytest.raises(ValueError, match="'emoji' is no suite of text; there are packaged, glue"):
         TextDomain(Finetuning(suite="emoji"))
@@ -250,15 +264,22 @@ def test_a_suite_of_the_other_domain_is_refused(base: Path) -> None:
 def test_an_adapter_of_another_base_is_refused(base: Path) -> None:
     made = domain(base)
     with pytest.raises(ValueError, match=rf"this layout needs \({made.layout.size},\)"):
-        made.draw("night", torch.zeros(made.layout.size + 1), "select", 2)
+        made.draw("night", torch.zeros(made.layout.size + 1), "select", range(2))
 
 
 def test_all_styles_together_are_one_after_the_other() -> None:
-    one = Together(EmojiAlbum(styles.TRAINING[:2], 12))
+    four = EmojiAlbum(styles.TRAINING[:4], 12)
+    one = Together(four, tuple(four.names[:2]))
     both = [EmojiAlbum((style,), 12).pictures(style.name, "train", 8) for style in styles.TRAINING[:2]]
     assert np.array_equal(one.pictures("together", "train", 8), np.concatenate(both))
     assert len(one.captions("together", "train")) == 12 == len(one.pictures("together", "train", 8))
-    assert one.identity("together") != Together(EmojiAlbum(styles.TRAINING[1:3], 12)).identity("together")
+    assert one.identity("together") != Together(four, tuple(four.names[1:3])).identity("together")
+
+
+def test_a_caption_that_comes_again_is_encoded_as_the_first_time(base: Path) -> None:
+    twice = domain(base, Together(ALBUM, ("night", "sunset")), tasks=("together",)).captions("together", "train")
+    once = domain(base).captions("night", "train")
+    torch.testing.assert_close(twice.tokens, once.tokens.repeat(2, 1, 1))
 
 
 def test_the_parts_of_a_suite_share_no_style_but_the_ends_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from cpd.features import read_picture
 from cpd.tasks import emoji, styles
 
 SPLITS = ("train", "train", "train", "select", "report", "report")  # of six pictures in a row
+EMOJI = {"emoji": None, "few_emoji": 144}  # suites of drawings, and how many of them
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 Item = TypeVar("Item")
 
@@ -138,13 +139,15 @@ class FolderAlbum:
 
 @dataclass(frozen=True)
 class Together:
-    """All styles of an album as one, for a single adapter of them all.
+    """Some styles of an album as one, for a single adapter of them all.
 
     Attributes:
         album: whose styles.
+        styles: their names.
     """
 
     album: Album
+    styles: tuple[str, ...]
 
     @property
     def names(self) -> list[str]:
@@ -158,26 +161,26 @@ class Together:
 
     def identity(self, style: str) -> str:
         """Return what tells these pictures from all others."""
-        return "\n".join(self.album.identity(name) for name in self.album.names)
+        return "\n".join(self.album.identity(name) for name in self.styles)
 
     def sentence(self, style: str) -> str:
-        """Return the sentences of all styles."""
-        return " ".join(self.album.sentence(name) for name in self.album.names)
+        """Return the sentences of the styles."""
+        return " ".join(self.album.sentence(name) for name in self.styles)
 
     def captions(self, style: str, split: str) -> list[str]:
         """Return the captions of a split, one style after the other."""
-        return [caption for name in self.album.names for caption in self.album.captions(name, split)]
+        return [caption for name in self.styles for caption in self.album.captions(name, split)]
 
     def pictures(self, style: str, split: str, size: int, count: int | None = None) -> np.ndarray:
         """Return the pictures of a split, one style after the other."""
-        return np.concatenate([self.album.pictures(name, split, size) for name in self.album.names])[:count]
+        return np.concatenate([self.album.pictures(name, split, size) for name in self.styles])[:count]
 
 
 def album(suite: str, part: str) -> Album:
     """Return the styles that a study needs.
 
     Args:
-        suite: "emoji", or "folder" for the folder that ``CPD_ALBUM_DIR`` names.
+        suite: "emoji", "few_emoji" for some of them, or "folder" for the folder that ``CPD_ALBUM_DIR`` names.
         part: "training" for styles that a generator is fitted to, "held_out" for others, "family" for styles on a line
             from one to another; folders of these names below ``CPD_ALBUM_DIR``, each laid out as `FolderAlbum`.
 
@@ -186,10 +189,10 @@ def album(suite: str, part: str) -> Album:
         KeyError: if there is no such part.
         ValueError: if the suite is none of pictures.
     """
-    if suite not in ("emoji", "folder"):
-        raise ValueError(f"{suite!r} is no suite of pictures; there are emoji, folder")
+    if suite not in (*EMOJI, "folder"):
+        raise ValueError(f"{suite!r} is no suite of pictures; there are {', '.join(EMOJI)}, folder")
     table = {"training": styles.TRAINING, "held_out": styles.INSIDE + styles.OUTSIDE, "family": styles.family()}[part]
-    return _folder(part) if suite == "folder" else EmojiAlbum(table)
+    return _folder(part) if suite == "folder" else EmojiAlbum(table, EMOJI[suite])
 
 
 def _folder(part: str) -> FolderAlbum:

@@ -150,24 +150,24 @@ class ImageDomain:
         device = next(model.parameters()).device
         return self.painter.loss(model, latents[rows].to(device), captions[rows], 0.0, generator)
 
-    def draw(self, task: str, vector: Tensor, split: str, count: int, seed: int = 0) -> np.ndarray:
+    def draw(self, task: str, vector: Tensor, split: str, numbers: range, seed: int = 0) -> np.ndarray:
         """Draw the captions of a split, over and over, with an adapter; every adapter starts from the same noise.
 
         Args:
             task: whose captions.
             vector: (K,) adapter.
             split: "train", "select" or "report".
-            count: number of pictures.
+            numbers: of the pictures; the same number has the same caption and noise whatever else is drawn.
             seed: of the noise.
 
         Returns:
-            (count, s, s, 3) uint8.
+            (n, s, s, 3) uint8, one of each number.
         """
         set_peft_model_state_dict(self._scorer, self.layout.unflatten(vector))
         merged = copy.deepcopy(self._scorer).merge_and_unload()  # a quarter faster than beside the weights
         captions = self.captions(task, split)
-        rows = torch.arange(count) % len(captions)
-        return self.painter.draw(merged, captions[rows], seed, SAMPLER_STEPS)
+        shown = captions[[i % len(captions) for i in numbers]]
+        return self.painter.draw(merged, shown, seed, SAMPLER_STEPS, numbers=numbers)
 
     def score(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
         """Return the share of each adapter's pictures that the style classifier takes for the style.
@@ -180,8 +180,8 @@ class ImageDomain:
         Returns:
             (n,) in [0, 1].
         """
-        count = self.spec.select_rows if split == "select" else self.spec.report_rows
-        drawn = [features.features(self.draw(task, vector, split, count)) for vector in vectors]
+        numbers = range(self.spec.select_rows if split == "select" else self.spec.report_rows)
+        drawn = [features.features(self.draw(task, vector, split, numbers)) for vector in vectors]
         return np.array([(self.classifier.predict(seen.numpy()) == task).mean() for seen in drawn])
 
     def look(self, task: str, vector: Tensor) -> Look:
@@ -209,7 +209,7 @@ class ImageDomain:
         return Look(**artifacts.read_json(folder / "look.json"))
 
     def _look(self, task: str, vector: Tensor) -> Look:
-        drawn = self.draw(task, vector, "report", self.spec.report_rows)
+        drawn = self.draw(task, vector, "report", range(self.spec.report_rows))
         seen, own = features.features(drawn), self.real(task, "report")
         names, counts = np.unique(self.classifier.predict(seen.numpy()), return_counts=True)
         inception = features.inception_weights() and features.frechet_distance(
@@ -251,7 +251,8 @@ class ImageDomain:
         texts = self.album.captions(task, split)
         key = split, "\n".join(texts)
         if key not in self._captions:
-            self._captions[key] = self.painter.encode(texts)
+            once = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+            self._captions[key] = self.painter.encode(list(once))[[once[text] for text in texts]]
         return self._captions[key]
 
     def latents(self, task: str) -> Tensor:

@@ -108,9 +108,15 @@ class PixArt:
         return diffusion_loss(partial(self._denoise, transformer), scheduler, z, captions, drop, g)
 
     def draw(
-        self, transformer: nn.Module, captions: Captions, seed: int, steps: int = 20, guidance: float = 1.0
+        self,
+        transformer: nn.Module,
+        captions: Captions,
+        seed: int,
+        steps: int = 20,
+        guidance: float = 1.0,
+        numbers: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """Draw one picture per caption; picture i starts from the same noise whatever else is drawn beside it.
+        """Draw one picture per caption; number i starts from the same noise whatever else is drawn beside it.
 
         Args:
             transformer: the one of this model, or a copy with adapters.
@@ -118,13 +124,16 @@ class PixArt:
             seed: of the noise.
             steps: calls of the transformer (DPM-Solver++).
             guidance: scale; 1 means off.
+            numbers: of the pictures, n of them; 0, 1, ... where not given.
 
         Returns:
             (n, s, s, 3) uint8.
         """
         config = self.transformer.config
         shape = (config.in_channels, config.sample_size, config.sample_size)
-        noise, drawn = noise_generators(seed, len(captions)), []
+        chosen, drawn = numbers or range(len(captions)), []
+        known = noise_generators(seed, max(chosen) + 1)
+        noise = [known[i] for i in chosen]
         for start in range(0, len(captions), CHUNK):
             here = slice(start, start + CHUNK)
             denoise = guided(partial(self._denoise, transformer), guidance)
