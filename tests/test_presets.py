@@ -63,7 +63,7 @@ def test_unknown_setting_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("suite", "superglue", "packaged, glue, emoji, folder"),
+        ("suite", "superglue", "packaged, glue, emoji, few_emoji, folder"),
         ("targets", "everything", "query_value, attention"),
         ("normalization", "batch", "none, shared, per_task"),
         ("condition", "vibes", "description, examples, images, one_hot, none"),
