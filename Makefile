@@ -8,6 +8,7 @@ STYLES := notebooks/00_base_images.ipynb $(filter notebooks/06_%,$(NOTEBOOKS))
 ANALYSES := $(filter-out $(STUDY) $(STYLES),$(NOTEBOOKS))
 run = set -e; for notebook in $(1); do echo "== $$notebook"; papermill $$notebook -p preset $(2); done
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # some images set it: every process would compile torch and transformers anew
 
 .PHONY: help study styles analyses test browser full gate book lock
 .DEFAULT_GOAL := help
