@@ -235,7 +235,12 @@ def clean(scheduler: Scheduler, predicted: Tensor, z: Tensor, t: Tensor) -> Tens
 
 def noise_generators(seed: int, count: int) -> list[torch.Generator]:
     """Return one random generator per sample: sample i has the same noise whatever else is sampled beside it."""
-    return [torch.Generator().manual_seed((seed * 1_000_003 + i) % 2**63) for i in range(count)]
+    return [noise_generator(seed, i) for i in range(count)]
+
+
+def noise_generator(seed: int, number: int) -> torch.Generator:
+    """Return the random generator of one sample."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
 
 
 @torch.no_grad()

@@ -68,8 +68,9 @@ def _finetune(domain: Domain, log: Path, task: str, seed: int) -> None:
 
 
 def _results(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
-    alone = torch.cuda.is_available() or joblib.cpu_count() == 1
-    return _one_by_one(function, jobs) if alone else _in_processes(function, jobs)
+    if torch.cuda.is_available():
+        return (function(*job) for job in jobs)
+    return _on_one_thread(function, jobs) if joblib.cpu_count() == 1 else _in_processes(function, jobs)
 
 
 def _in_processes(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
@@ -80,7 +81,7 @@ def _in_processes(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -
         yield from workers(calls)
 
 
-def _one_by_one(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+def _on_one_thread(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from cpd import artifacts
-from cpd.denoiser import diffusion_loss, guided, noise_generators, sample, schedule
+from cpd.denoiser import diffusion_loss, guided, noise_generator, sample, schedule
 from cpd.tasks.encoders import source
 from cpd.training import autocast
 
@@ -131,9 +131,7 @@ class PixArt:
         """
         config = self.transformer.config
         shape = (config.in_channels, config.sample_size, config.sample_size)
-        chosen, drawn = numbers or range(len(captions)), []
-        known = noise_generators(seed, max(chosen) + 1)
-        noise = [known[i] for i in chosen]
+        noise, drawn = [noise_generator(seed, i) for i in numbers or range(len(captions))], []
         for start in range(0, len(captions), CHUNK):
             here = slice(start, start + CHUNK)
             denoise = guided(partial(self._denoise, transformer), guidance)
