@@ -10,7 +10,7 @@ run = set -e; for notebook in $(1); do echo "== $$notebook"; papermill $$noteboo
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # some images set it: every process would compile torch and transformers anew
 
-.PHONY: help study styles analyses test browser full gate book lock
+.PHONY: help study styles analyses test browser full gate figures book lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -50,6 +50,9 @@ full: $(READY)  ## the committed run: GLUE, preset full, into book/notebooks and
 
 gate: $(READY)  ## what is published, checked: executed copies, numbers, quotations; part of make test
 	pytest tests/test_book.py tests/test_book_results.py tests/test_results.py
+
+figures: $(READY)  ## the committed pages, drawn again from results/ without their runs
+	@python -m cpd.redraw
 
 book: $(READY)  ## the book of the committed run, in _build/html
 	jupyter-book build book/ -n -W --keep-going --all

@@ -1,9 +1,9 @@
 """From executed notebooks to a book: stage the pages beside them, build, and print the headline numbers.
 
 ``python -m cpd.book PRESET`` builds the book of a run of your own in ``_build/PRESET/html``. With ``--publish`` the run
-of the preset ``full`` becomes the committed one: its notebooks go to ``book/notebooks/``, its numbers to ``results/``,
-its headlines into the README. Of another preset only the numbers are kept, in ``results/PRESET/``, for the book to
-quote. Nothing is computed here.
+of the preset ``full`` becomes the committed one: its notebooks go to ``book/notebooks/``, its numbers and pictures to
+``results/``, its headlines into the README, its lead picture into ``book/_static/``. Of another preset only the numbers
+are kept, in ``results/PRESET/``, for the book to quote. Nothing is computed here.
 
 Source: ours; the table of contents is sphinx-external-toc's.
 """
@@ -23,10 +23,13 @@ from typing import Any
 import yaml
 
 from cpd import artifacts
+from cpd.lead import lead
 from cpd.presets import PRESETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMITTED = "full"  # preset of the run that the repository shows
+CARD = "book/_static/lead.png"  # the lead picture, for the README and as what social sites show
+CARD_DPI = 120  # 1200 by 630 pixels
 MARKS = ("<!-- finding -->", "<!-- end of finding -->")
 
 
@@ -86,6 +89,7 @@ def build(preset: str) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(REPOSITORY / "book", work / "book", ignore=shutil.ignore_patterns("_build", "__pycache__"))
     shutil.copytree(REPOSITORY / "results", work / "results")
+    shutil.copyfile(REPOSITORY / "CITATION.cff", work / "CITATION.cff")
     artifacts.write_bytes(work / "_config.yml", _lenient((REPOSITORY / "_config.yml").read_text()).encode())
     fill(work / "book", executed(preset))
     listed = without_missing(yaml.safe_load((REPOSITORY / "book" / "_toc.yml").read_text()), work / "book")
@@ -129,16 +133,20 @@ def publish(preset: str) -> Path:
     results = _keep(made, REPOSITORY / "results")
     readme = REPOSITORY / "README.md"
     artifacts.write_bytes(readme, with_finding(readme.read_text(), results).encode())
+    artifacts.write_bytes(REPOSITORY / CARD, lead(results, wide=True).png(CARD_DPI))
     return results
 
 
 def _keep(made: Sequence[Path], results: Path) -> Path:
-    """Put the numbers of a run in place of those of an earlier one."""
+    """Put the numbers of a run, and the pictures beside them, in place of those of an earlier one."""
     results.mkdir(parents=True, exist_ok=True)
     for path in results.glob("*.json"):
         path.unlink()
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
     for path in made:
         shutil.copyfile(path, results / path.name)
+        if path.with_suffix("").is_dir():
+            shutil.copytree(path.with_suffix(""), results / path.stem)
     return results
 
 

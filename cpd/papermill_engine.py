@@ -95,7 +95,7 @@ class StudyEngine:
         with _sockets() as config:
             options.setdefault("config", config)
             nb = _run(NBClientEngine, nb, kernel_name, output, options)
-        _clean(nb, values)
+        clean(nb, values)
         return nb
 
 
@@ -115,7 +115,7 @@ def _run(engine: Any, nb: NotebookNode, kernel_name: str, output: str | None, op
         raise kind(f"{error}\nThe run stopped here; see {place}. An earlier executed copy is as it was.") from None
 
 
-def _clean(nb: NotebookNode, values: Mapping[str, Any]) -> None:
+def clean(nb: NotebookNode, values: Mapping[str, Any]) -> None:
     """Drop from an executed notebook what differs between equal runs, and mark it as succeeded."""
     source = nb.metadata.papermill["input_path"]
     nb.metadata["papermill"] = {

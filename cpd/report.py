@@ -1,19 +1,28 @@
-"""Numbers out of a notebook: one JSON file per notebook, and the same values glued into the book.
+"""What a notebook found: one JSON file and its pictures, from which its page is written and drawn.
 
-A sentence of the book never holds a number of its own: it names a key that a notebook published.
+A notebook has two halves. The first computes, and ends with ``publish``; the second begins with ``recall`` and makes
+every figure, table and sentence of what comes back, so that a page can be drawn again without its run. A sentence of
+the book never holds a number of its own: it names a key that a notebook published.
 
 Source: ours; gluing is myst-nb's.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from cpd import artifacts
-from cpd.metrics import Interval
+from cpd.statistics import Interval
+
+Sheet = Mapping[str, np.ndarray]  # arm or label -> (n, h, w, 3) uint8, all of one shape
 
 
 def with_bounds(name: str, found: Interval) -> dict[str, float]:
@@ -21,28 +30,78 @@ def with_bounds(name: str, found: Interval) -> dict[str, float]:
     return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def publish(notebook: str, numbers: Mapping[str, Any], preset: str) -> Path:
-    """Write what a notebook found, and glue its scalars for the book.
+def place(notebook: str, preset: str) -> Path:
+    """Return where a notebook's numbers are: ``PRESET/results/NOTEBOOK.json`` in the artifacts."""
+    return artifacts.root() / preset / "results" / f"{notebook}.json"
+
+
+def publish(
+    notebook: str, numbers: Mapping[str, Any], preset: str, pictures: Mapping[str, Sheet] | None = None
+) -> Path:
+    """Write what a notebook found.
 
     Args:
         notebook: name without its ending, as in ``"02_diffusion"``.
         numbers: key -> int, float, str, bool, or lists and dicts of them. Keys are identifiers.
         preset: whose run this is.
+        pictures: sheet -> rows of pictures; each sheet becomes ``NOTEBOOK/SHEET.png`` beside the numbers, which name
+            its rows under the key ``pictures``.
 
     Returns:
-        The file ``PRESET/results/NOTEBOOK.json`` in the artifacts.
+        The file of the numbers.
 
     Raises:
         ValueError: if a key is no identifier, or a value is not finite or of another type; names the key.
     """
-    values = {key: _plain(key, value) for key, value in ({**numbers, "preset": preset}).items()}
-    path = artifacts.write_json(artifacts.root() / preset / "results" / f"{notebook}.json", values)
+    named = {sheet: {"rows": list(rows), "size": _size(rows)} for sheet, rows in (pictures or {}).items()}
+    given = {**numbers, "preset": preset} | ({"pictures": named} if named else {})
+    values = {key: _plain(key, value) for key, value in given.items()}
+    path = place(notebook, preset)
+    for sheet, rows in (pictures or {}).items():
+        file = BytesIO()
+        Image.fromarray(np.vstack([np.hstack(list(row)) for row in rows.values()])).save(file, "png", optimize=True)
+        artifacts.write_bytes(path.with_suffix("") / f"{sheet}.png", file.getvalue())
+    return artifacts.write_json(path, values)
+
+
+def _size(rows: Sheet) -> int:
+    return next(iter(rows.values())).shape[1]
+
+
+def recall(notebook: str, preset: str) -> dict[str, Any]:
+    """Return what a notebook published, and glue its scalars for the book.
+
+    Raises:
+        FileNotFoundError: if it has published nothing; says how it would.
+    """
+    path = place(notebook, preset)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there; run `papermill notebooks/{notebook}.ipynb -p preset {preset}`")
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     from myst_nb import glue
 
     for key, value in values.items():
         if isinstance(value, int | float | str):
             glue(key, value, display=False)
-    return path
+    return values
+
+
+def pictures(notebook: str, preset: str) -> dict[str, dict[str, np.ndarray]]:
+    """Return the pictures that a notebook published: sheet -> arm or label -> (n, h, w, 3) uint8."""
+    return sheets(place(notebook, preset))
+
+
+def sheets(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return the pictures that stand beside a file of numbers: sheet -> arm or label -> (n, h, w, 3) uint8."""
+    named = json.loads(path.read_text(encoding="utf-8"))["pictures"]
+    return {sheet: _read(path.with_suffix("") / f"{sheet}.png", **about) for sheet, about in named.items()}
+
+
+def _read(path: Path, rows: Sequence[str], size: int) -> dict[str, np.ndarray]:
+    with Image.open(path) as image:
+        whole = np.asarray(image.convert("RGB"))
+    cut = whole.reshape(len(rows), size, -1, size, 3).swapaxes(1, 2)
+    return dict(zip(rows, cut, strict=True))
 
 
 def _plain(key: str, value: Any) -> Any:

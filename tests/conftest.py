@@ -9,6 +9,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+from browser import browser as browser
+from browser import site as site
 
 torch.set_num_threads(1)
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from cpd import book
+from cpd.figures import canvas
 from cpd.parameters import declared
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +34,7 @@ def tagged(notebook: dict[str, Any], tag: str) -> list[dict[str, Any]]:
 
 
 def images(cell: dict[str, Any]) -> int:
-    return sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+    return sum("image/svg+xml" in output.get("data", {}) for output in cell["outputs"])
 
 
 def glued(notebook: dict[str, Any]) -> dict[str, str]:
@@ -209,7 +210,7 @@ def test_publishing_keeps_what_other_presets_found_and_drops_what_the_last_run_d
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
-    for folder in ("book", "results/smoke"):
+    for folder in ("book/_static", "results/smoke"):
         (home / folder).mkdir(parents=True)
     (home / "README.md").write_text("a\n" + "\n".join(book.MARKS) + "\nb\n")
     (home / "results" / "09_old.json").write_text("{}")
@@ -219,7 +220,9 @@ def test_publishing_keeps_what_other_presets_found_and_drops_what_the_last_run_d
     assert sorted(path.name for path in (home / "results" / "smoke").iterdir()) == names
     assert (home / "results" / "09_old.json").exists() and not (home / "book" / "notebooks").exists()
     monkeypatch.setattr(book, "COMMITTED", "smoke")
+    monkeypatch.setattr(book, "lead", lambda results, wide: canvas(1, 1)[0])  # this run has no pictures
     book.publish("smoke")
+    assert (home / book.CARD).read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in (home / "results").glob("*.json")) == names
     assert sorted(path.name for path in (home / "results" / "smoke").iterdir()) == names
     assert "all is well" in (home / "README.md").read_text()
@@ -257,7 +260,8 @@ def test_a_book_of_some_notebooks_is_whole(
         shutil.copy(path, folder)
     for part in ("book", "results"):
         shutil.copytree(ROOT / part, home / part, ignore=shutil.ignore_patterns("_build", "__pycache__"))
-    shutil.copy(ROOT / "_config.yml", home)
+    for file in ("_config.yml", "CITATION.cff"):
+        shutil.copy(ROOT / file, home)
     monkeypatch.setattr(book, "REPOSITORY", home)
     monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "artifacts"))
     html = book.build("laptop")

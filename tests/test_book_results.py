@@ -1,26 +1,16 @@
 """Quoting the committed results: the number, its format, and refusals that name what is missing."""
 
-import copy
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from pages import built, extension, figure, notebook
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def extension(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "_ext" / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 quote = extension("book_results").quote
@@ -35,58 +25,19 @@ def results(tmp_path: Path) -> Path:
 
 def test_a_number_is_quoted_in_its_format_with_a_true_minus(results: Path) -> None:
     assert quote("03_a.points:+.2f", results) == "\N{MINUS SIGN}1.23"
-    assert quote("03_a.share:.0%", results) == "94%"
+    assert quote("03_a.share:.0%", results) == "94\N{NO-BREAK SPACE}%"
     assert quote("03_a.each.cola.1:.2f", results) == "0.25"
     assert quote("03_a.name", results) == "soup"
     assert quote("03_a.each.latent: 16:d", results) == "3"
     (results / "laptop").mkdir()
     (results / "laptop" / "03_a.json").write_text('{"share": 0.5}')
-    assert quote("laptop/03_a.share:.0%", results) == "50%"
+    assert quote("laptop/03_a.share:+.1f", results) == "+0.5"
 
 
 @pytest.mark.parametrize("reference", ["03_a.other:.2f", "04_b.points:.2f", "03_a.each:.2f", "03_a.name:.2f", "03_a"])
 def test_what_is_not_there_is_refused_by_name(reference: str, results: Path) -> None:
     with pytest.raises(ValueError, match=f"'{reference}' quotes nothing"):
         quote(reference, results)
-
-
-CONFIG = """
-extensions = ["myst_nb", "book_figure", "book_results", "book_preset"]
-nb_execution_mode = "off"
-html_theme, html_theme_options = "sphinx_book_theme", {}
-exclude_patterns = ["out"]
-"""
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="
-NOTEBOOK: dict[str, Any] = {
-    "cells": [
-        {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "(a)=\n# A notebook"},
-        {
-            "cell_type": "code",
-            "id": "figure",
-            "execution_count": 1,
-            "metadata": {"mystnb": {"figure": {"name": "fig-one", "caption": "One dot."}, "image": {"alt": "A dot"}}},
-            "source": "1",
-            "outputs": [{"output_type": "display_data", "data": {"image/png": PIXEL}, "metadata": {}}],
-        },
-    ],
-    "metadata": {
-        "language_info": {"name": "python", "pygments_lexer": "python"},
-        "papermill": {"parameters": {"preset": "full", "seed": 3}},
-    },
-    "nbformat": 4,
-    "nbformat_minor": 5,
-}
-
-
-def built(folder: Path, sentence: str) -> subprocess.CompletedProcess[str]:
-    """Build a book of one page and one notebook with warnings as errors."""
-    (folder / "notebooks").mkdir(parents=True)
-    extensions = f'import sys; sys.path.insert(0, "{ROOT / "book" / "_ext"}")'
-    (folder / "conf.py").write_text(extensions + CONFIG)
-    (folder / "index.md").write_text(f"# Page\n\n{sentence}\n\n```{{toctree}}\nnotebooks/02_diffusion\n```\n")
-    (folder / "notebooks" / "02_diffusion.ipynb").write_text(json.dumps(NOTEBOOK))
-    command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", "html", folder, folder / "out"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_quoted_number_links_to_its_notebook_which_says_what_made_it(tmp_path: Path) -> None:
@@ -103,7 +54,7 @@ def test_a_missing_number_fails_the_build_and_is_named(tmp_path: Path) -> None:
     assert done.returncode != 0 and "02_diffusion.wrong_key" in done.stderr
 
 
-def glue(value: float) -> dict[str, Any]:
+def glue(value: float | str) -> dict[str, Any]:
     """Return the output of a cell that glued a number named ``half``."""
     return {
         "output_type": "display_data",
@@ -123,7 +74,7 @@ def book(folder: Path, key: str) -> None:
 
 def rebuilt(folder: Path, value: float) -> subprocess.CompletedProcess[str]:
     """Build that book, with the flags of ``make book``, after its notebook was run and found a value."""
-    executed = copy.deepcopy(NOTEBOOK)
+    executed = notebook(figure())
     executed["cells"][1]["outputs"].append(glue(value))
     (folder / "notebooks" / "02_diffusion.ipynb").write_text(json.dumps(executed))
     flags = re.findall(r"jupyter-book build book/(.*)", (ROOT / "Makefile").read_text())[0].split()
@@ -147,9 +98,17 @@ def test_a_missing_glued_number_fails_the_build_and_is_named(tmp_path: Path) -> 
 def test_a_figure_is_shown_on_another_page_with_its_words_and_links_to_its_own(tmp_path: Path) -> None:
     done = built(tmp_path, "```{shown} 02_diffusion fig-one\n```")
     assert done.returncode == 0, done.stderr
-    figure = (tmp_path / "out" / "index.html").read_text().partition("<figure")[2].partition("</figure>")[0]
-    assert f"data:image/png;base64,{PIXEL}" in figure and 'alt="A dot"' in figure
-    assert "One dot." in figure and 'href="notebooks/02_diffusion.html#fig-one"' in figure
+    shown = (tmp_path / "out" / "index.html").read_text().partition("<figure")[2].partition("</figure>")[0]
+    assert '<circle r="1"' in shown and 'role="img" aria-label="A dot"' in shown
+    assert "One dot." in shown and 'href="notebooks/02_diffusion.html#fig-one"' in shown
+
+
+def test_a_caption_says_the_values_that_its_notebook_glued() -> None:
+    made = notebook(figure())
+    made["cells"][1]["outputs"] += [glue(-0.5), glue("a run")]
+    made["cells"][1]["outputs"][-1]["metadata"]["scrapbook"]["name"] = "made_by"
+    said = extension("book_figure").filled("Half {glue:text}`half:+.1f`, by {glue:text}`made_by`.", made)
+    assert said == "Half \N{MINUS SIGN}0.5, by a run."
 
 
 def test_a_missing_figure_fails_the_build_and_a_missing_notebook_shows_none(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a notebook publishes: finite plain values, in a file that is whole or not there, and the same values glued."""
+"""What a notebook publishes: finite plain values and pictures, in files that are whole or not there."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cpd import report
-from cpd.metrics import interval
+from cpd.statistics import interval
 
 
 @pytest.fixture
@@ -22,17 +22,39 @@ def glued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_the_file_and_the_glue_hold_the_same_values(glued: dict[str, Any], tmp_path: Path) -> None:
+def test_what_is_recalled_and_glued_is_what_was_published(glued: dict[str, Any], tmp_path: Path) -> None:
     path = report.publish("02_diffusion", {"loss": 0.25, "n": 3, "best": "soup", "rows": [1, {"a": 2.0}]}, "smoke")
     assert path == tmp_path / "smoke" / "results" / "02_diffusion.json"
-    assert json.loads(path.read_text()) == {
+    assert glued == {}
+    found = report.recall("02_diffusion", "smoke")
+    assert found == json.loads(path.read_text()) == {
         "best": "soup",
         "loss": 0.25,
         "n": 3,
         "preset": "smoke",
         "rows": [1, {"a": 2.0}],
+    }  # fmt: skip
+    assert glued == {key: (value, False) for key, value in found.items() if key != "rows"}
+
+
+def test_what_was_not_published_is_asked_for_by_name(glued: dict[str, Any]) -> None:
+    with pytest.raises(FileNotFoundError, match="papermill notebooks/09_none.ipynb -p preset smoke"):
+        report.recall("09_none", "smoke")
+
+
+def test_pictures_come_back_as_they_were_in_their_order(glued: dict[str, Any]) -> None:
+    random = np.random.default_rng(0)
+    sheets = {
+        name: {arm: random.integers(0, 255, (5, 8, 8, 3), np.uint8) for arm in ("soup", "generated", "own")}
+        for name in ("gold", "chalk")
     }
-    assert glued == {key: (value, False) for key, value in json.loads(path.read_text()).items() if key != "rows"}
+    path = report.publish("06_styles", {"n": 1}, "smoke", sheets)
+    assert sorted(each.name for each in path.with_suffix("").iterdir()) == ["chalk.png", "gold.png"]
+    found = report.pictures("06_styles", "smoke")
+    assert {name: list(rows) for name, rows in found.items()} == {name: list(rows) for name, rows in sheets.items()}
+    for name, rows in sheets.items():
+        for arm, pictures in rows.items():
+            np.testing.assert_array_equal(found[name][arm], pictures)
 
 
 def test_equal_numbers_give_equal_bytes_in_any_order(glued: dict[str, Any]) -> None:
@@ -45,8 +67,7 @@ def test_numbers_of_numpy_and_torch_become_plain(glued: dict[str, Any]) -> None:
     numbers = {"f": np.float32(0.5), "i": np.int64(4), "t": torch.tensor(2.0), "v": np.array([1.0, 2.0])}
     path = report.publish("00_toy", numbers, "smoke")
     assert json.loads(path.read_text()) == {"f": 0.5, "i": 4, "preset": "smoke", "t": 2.0, "v": [1.0, 2.0]}
-    assert [type(glued[key][0]) for key in ("f", "i", "t")] == [float, int, float]
-    assert "v" not in glued
+    assert [type(each) for each in json.loads(path.read_text()).values()] == [float, int, str, float, list]
 
 
 @pytest.mark.parametrize(
@@ -57,11 +78,9 @@ def test_numbers_of_numpy_and_torch_become_plain(glued: dict[str, Any]) -> None:
 def test_other_values_are_refused_by_key_and_leave_the_earlier_file(glued: dict[str, Any], value: Any) -> None:
     path = report.publish("00_toy", {"fine": 1}, "smoke")
     before = path.read_bytes()
-    glued.clear()
     with pytest.raises(ValueError, match="'broken'"):
         report.publish("00_toy", {"fine": 2, "broken": value}, "smoke")
     assert path.read_bytes() == before
-    assert glued == {}
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 

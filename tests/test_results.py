@@ -58,7 +58,7 @@ def test_counts_that_claims_quote_follow_from_the_scores() -> None:
     assert found["tasks_above_soup"] == sum(generated[task] > soup[task] for task in soup)
     assert found["tasks_soup_below_training"] == sum(soup[task] < training[task] for task in soup)
     unseen = read("06_styles_held_out")
-    worse = [fmean(each["generated"]) > fmean(each["no adapter"]) for each in unseen["frechet"].values()]
+    worse = [fmean(each["generated"]) > fmean(each["untrained_adapter"]) for each in unseen["frechet"].values()]
     assert unseen["styles_worse_than_none"] == sum(worse)
 
 
@@ -70,11 +70,11 @@ def test_another_task_s_condition_follows_from_the_matrix() -> None:
         assert sum(wrong) == pytest.approx(6 * (found[key] / 100 + found["original_mean"]))
 
 
-@pytest.mark.parametrize("arm", ["generated", "soup", "by condition"])
+@pytest.mark.parametrize("arm", ["generated", "soup", "by_condition"])
 def test_ratios_of_distances_follow_from_the_distances(arm: str) -> None:
     found = read("06_styles")
     ratios = [fmean(each[arm]) / fmean(each["original"]) for each in found["frechet"].values()]
-    key = f"{arm.replace(' ', '_')}_to_original"
+    key = f"{arm}_to_original"
     assert found[key] == pytest.approx(fmean(ratios))
     assert (found[f"{key}_low"], found[f"{key}_high"]) == pytest.approx(student(ratios))
 

@@ -1,7 +1,11 @@
-"""Show a figure of an executed notebook on another page, with its caption and alternative text, and a link to its own.
+"""Show a figure of an executed notebook on another page, and the book's lead picture.
 
 ```{shown} 03_evaluation fig-answer
 ```
+
+has the caption and the alternative text of the figure, and a link to its own page. ``{lead}`` is drawn from
+the committed results when the book is built, wide and narrow; its content is the caption, its argument the text for
+those who do not see it.
 
 Source: ours.
 """
@@ -9,17 +13,26 @@ Source: ours.
 from __future__ import annotations
 
 import json
+import re
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
+from book_page import inline
+from book_results import typeset
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from cpd.lead import lead
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+RECORD = "application/papermill.record/text/plain"
+
 
 def find(notebook: dict[str, Any], name: str) -> tuple[str, str, str]:
-    """Return the picture of a named figure as base64, its caption and its alternative text.
+    """Return the drawing of a named figure as SVG, its caption and its alternative text.
 
     Args:
         notebook: executed.
@@ -33,9 +46,23 @@ def find(notebook: dict[str, Any], name: str) -> tuple[str, str, str]:
         if about.get("figure", {}).get("name") != name:
             continue
         for output in cell["outputs"]:
-            if picture := output.get("data", {}).get("image/png"):
-                return "".join(picture).replace("\n", ""), about["figure"]["caption"], about["image"]["alt"]
+            if picture := output.get("data", {}).get("image/svg+xml"):
+                return "".join(picture), filled(about["figure"]["caption"], notebook), about["image"]["alt"]
     raise ValueError(f"no figure {name!r} is drawn in this notebook")
+
+
+def filled(caption: str, notebook: dict[str, Any]) -> str:
+    """Return a caption with the values that its notebook glued in place of their names."""
+    outputs = [each for cell in notebook["cells"] for each in cell.get("outputs", [])]
+    glued = {
+        each["metadata"]["scrapbook"]["name"]: each["data"]
+        for each in outputs
+        if "scrapbook" in each.get("metadata", {})
+    }
+    values = {key: literal_eval("".join(data[RECORD])) for key, data in glued.items()}
+    return re.sub(
+        r"\{glue:text\}`(\w+)(?::([^`]*))?`", lambda found: typeset(format(values[found[1]], found[2] or "")), caption
+    )
 
 
 class Shown(SphinxDirective):
@@ -55,14 +82,35 @@ class Shown(SphinxDirective):
         except ValueError as error:
             raise self.error(f"{notebook}: {error}") from None
         link = pending_xref(
-            "", nodes.inline("", caption), refdomain="std", reftype="ref", reftarget=name, refdoc=self.env.docname,
+            "", nodes.inline("", "Its page"), refdomain="std", reftype="ref", reftarget=name, refdoc=self.env.docname,
             refexplicit=True, refwarn=True,
         )  # fmt: skip
-        image = nodes.image(uri=f"data:image/png;base64,{picture}", alt=alt)
-        return [nodes.figure("", image, nodes.caption("", "", link))]
+        return [
+            nodes.figure(
+                "", inline(picture, alt), nodes.caption("", "", nodes.Text(f"{caption} "), link, nodes.Text("."))
+            )
+        ]
+
+
+class Lead(SphinxDirective):
+    """The lead picture."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure: one drawing for wide pages, one for narrow ones."""
+        alt = self.arguments[0]
+        both = {kind: inline(lead(RESULTS, kind == "wide").svg(), alt) for kind in ("wide", "narrow")}
+        drawings = [nodes.container("", drawing, classes=[f"on-{kind}"]) for kind, drawing in both.items()]
+        caption = nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        return [nodes.figure("", *drawings, nodes.caption("", "", *caption[0].children), classes=["lead-picture"])]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     app.add_directive("shown", Shown)
+    app.add_directive("lead", Lead)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

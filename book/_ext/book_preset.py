@@ -1,6 +1,4 @@
-"""Say on every page whose run it shows, and on every executed notebook which command made it; fold its code away.
-
-A cell tagged ``keep-input`` is there to be read, and stays open.
+"""Say on every page whose run it shows, and on every executed notebook which command made it.
 
 Source: ours.
 """
@@ -12,26 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.config import Config
+
+RUNS = {
+    "full": "the full run: six GLUE tasks and sixteen picture styles on two CPU cores",
+    "laptop": "a laptop run: six small tasks and eight picture styles",
+}
+SIGNATURE = """```{{container}} made-by
+Made by `{command}`; every number of this page is in `results/{name}.json`.
+```"""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
-    app.connect("config-inited", _announce)
+    app.connect("html-page-context", _announce)
     app.connect("source-read", _sign)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _announce(app: Sphinx, config: Config) -> None:
+def _announce(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     notebooks = sorted((Path(app.srcdir) / "notebooks").glob("*.ipynb"))
     found = {json.loads(path.read_text())["metadata"]["papermill"]["parameters"]["preset"] for path in notebooks}
-    sizes = ", ".join(sorted(found))
-    shown = (
-        f"Results of a run of the preset {sizes}; “Reproduce it” says what that is."
-        if found
-        else "No run is shown yet."
-    )
-    config.html_theme_options = config.html_theme_options | {"announcement": shown}
+    runs = " and ".join(RUNS.get(preset, f"a run of the preset {preset}") for preset in sorted(found))
+    how = f'<a href="{context["pathto"]("reproduce")}">How it was made</a>'
+    context["theme_announcement"] = f"Numbers from {runs}. {how}" if found else f"No run is shown yet. {how}"
 
 
 def _sign(app: Sphinx, page: str, source: list[str]) -> None:
@@ -41,14 +42,8 @@ def _sign(app: Sphinx, page: str, source: list[str]) -> None:
     notebook, name = json.loads(source[0]), page.partition("/")[2]
     given = notebook["metadata"]["papermill"]["parameters"]
     command = " ".join([f"papermill notebooks/{name}.ipynb", *(f"-p {key} {value}" for key, value in given.items())])
-    text = f"*Made by* `{command}`; *every number of this page is in* `results/{name}.json`."
-    for cell in notebook["cells"]:
-        _fold(cell["metadata"].setdefault("tags", []), cell["id"] == "injected-parameters")
+    text = SIGNATURE.format(command=command, name=name)
+    notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] != "injected-parameters"]
     signature = {"cell_type": "markdown", "id": "made-by", "metadata": {}, "source": text}
     notebook["cells"].insert(1, signature)
     source[0] = json.dumps(notebook)
-
-
-def _fold(tags: list[str], injected: bool) -> None:
-    if "keep-input" not in tags:
-        tags.append("remove-cell" if injected else "hide-input")

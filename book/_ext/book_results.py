@@ -12,6 +12,7 @@ Source: ours.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxRole
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -43,14 +45,33 @@ def quote(reference: str, results: Path = RESULTS) -> str:
             value = value[int(key)] if isinstance(value, list) else value[key]
         if isinstance(value, dict | list):
             raise TypeError(f"{path} is a table, not a number")
-        return format(value, form).replace("-", "\N{MINUS SIGN}", 1) if form else str(value)
+        return typeset(format(value, form)) if form else str(value)
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{reference!r} quotes nothing: {error!r}; see {results.name}/{notebook}.json") from None
+
+
+def typeset(number: str) -> str:
+    """Return a formatted number as a book has it: with a true minus, and a space before a per cent sign."""
+    return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", number))
 
 
 @cache
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+class Glued(SphinxPostTransform):
+    """Typeset what notebooks glue in the same way."""
+
+    default_priority = 400  # after myst-nb has found the values
+    formats = ("html",)
+
+    def run(self, **_: Any) -> None:
+        """Change the numbers of the page."""
+        for node in list(self.document.findall(nodes.inline)):
+            if "pasted-text" in node["classes"] and re.fullmatch(r"[+-]?[\d.,e+-]+%?", node.astext()):
+                node.children = []
+                node += nodes.Text(typeset(node.rawsource))
 
 
 class Result(SphinxRole):
@@ -77,6 +98,7 @@ class Result(SphinxRole):
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     app.add_role("result", Result())
+    app.add_post_transform(Glued)
     for name in ("logged", "once"):
         app.add_generic_role(name, nodes.inline)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

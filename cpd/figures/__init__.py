@@ -1,25 +1,37 @@
-"""Arrays in, Matplotlib figures out, in one look. Models, files and numbers in prose are not known here.
+"""Figures of arrays and mappings: only matplotlib, only data in, a ``Drawing`` out, one look.
 
-``look`` is what they have in common, ``charts`` compare numbers, ``planes`` show points, ``sheets`` show pictures.
+Nothing here measures or knows a zoo. Arms have the names, colours and markers of ``cpd.arms``.
+
+Source: ours.
 """
 
-from cpd.figures.charts import curves, dots, heatmap, intervals, scatter, small_multiples
-from cpd.figures.look import GREY, PALETTE, WIDTH, style
-from cpd.figures.planes import layouts, point_clouds
+from cpd.figures.charts import barcode, curves, dots, heatmap, intervals, scatter, small_multiples
+from cpd.figures.gallery import Gallery, Slider, Strip
+from cpd.figures.look import GREY, INK, PALETTE, SMALL, WIDTH, Drawing, canvas, style, swatch
+from cpd.figures.planes import plane, point_clouds
 from cpd.figures.sheets import pictures
 
 __all__ = [
     "GREY",
+    "INK",
     "PALETTE",
+    "SMALL",
     "WIDTH",
+    "Drawing",
+    "Gallery",
+    "Slider",
+    "Strip",
+    "barcode",
+    "canvas",
     "curves",
     "dots",
     "heatmap",
     "intervals",
-    "layouts",
     "pictures",
+    "plane",
     "point_clouds",
     "scatter",
     "small_multiples",
     "style",
+    "swatch",
 ]

@@ -1,52 +1,61 @@
-"""Rows of pictures under their labels."""
+"""Rows of pictures under their labels, pixel by pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
-from cpd.figures.look import GREY, WIDTH, style
+from cpd.arms import name
+from cpd.figures.look import GREY, SMALL, WIDTH, Drawing, style
+
+GAP = 0.06  # of a picture's width, between pictures
+LINE = 0.19  # inches, of a line of text
+CAPTION = 1.2 * SMALL / 72  # inches, of a line of a caption
+LETTER = 0.58 * SMALL / 72  # inches, of a letter on the average
 
 
-def pictures(grid: Mapping[str, np.ndarray], credit: str, captions: Sequence[str] = (), columns: int = 12) -> Figure:
-    """Show rows of pictures under their labels, as large as the page allows.
+def pictures(
+    grid: Mapping[str, np.ndarray],
+    credit: str,
+    captions: Sequence[str] = (),
+    columns: int = 8,
+    notes: Mapping[str, str] | None = None,
+) -> Drawing:
+    """Show rows of pictures, each under its label, and at the end of that line what is to be said of the row.
 
     Args:
-        grid: label -> (n, h, w, 3) uint8; more than ``columns`` go on in further rows.
+        grid: arm or label -> (n, h, w, 3) uint8; more than ``columns`` go on in further rows.
         credit: whose pictures these are, written below them.
-        captions: (n,) under each picture of the first label, where they are given.
-        columns: pictures in a row.
+        captions: (n,) under each picture, where they are given: two lines of at least eight letters.
+        columns: pictures in a row; captions have room below up to five.
+        notes: arm or label -> a number, or a few words.
 
     Returns:
         The figure.
     """
-    first = next(iter(grid))
-    rows = [
-        (label if i == 0 else "", part, captions[i : i + columns] if label == first else ())
-        for label, each in grid.items()
-        for i, part in _rows(each, columns)
-    ]
-    height = WIDTH / columns * (1.3 if captions else 1.02)
+    side = WIDTH / (columns + GAP * (columns - 1))
+    named = 2.5 * CAPTION if captions else 0.0
+    letters = max(8, int(side / LETTER))
+    rows = {label: -(-len(each) // columns) for label, each in grid.items()}
+    height = sum(LINE + count * (side * (1 + GAP) + named) for count in rows.values()) + 1.3 * LINE
     with style():
-        figure, axes = plt.subplots(
-            len(rows), columns, figsize=(WIDTH, height * len(rows)), squeeze=False, layout="compressed"
-        )
-        for (label, part, titles), line in zip(rows, axes, strict=True):
-            for axis in line:
-                axis.set_axis_off()
-            for axis, picture in zip(line, part, strict=False):
-                axis.imshow(picture, interpolation="nearest")
-            for axis, title in zip(line, titles, strict=False):
-                axis.set_title("\n".join(wrap(title, 13)[:2]), fontsize=5, pad=2)
-            if label:
-                line[0].text(-0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=7)
-        figure.supxlabel(credit, fontsize=6, color=GREY)
-    return figure
-
-
-def _rows(pictures: np.ndarray, columns: int) -> list[tuple[int, np.ndarray]]:
-    return [(start, pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
+        drawing = Drawing(figsize=(WIDTH, height))
+        axis = drawing.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
+        axis.set_axis_off()
+        top = 0.0
+        for label, each in grid.items():
+            axis.text(0, top + LINE * 0.8, name(label), fontsize=SMALL, va="baseline")
+            axis.text(WIDTH, top + LINE * 0.8, (notes or {}).get(label, ""), fontsize=SMALL, ha="right")
+            top += LINE
+            for i, picture in enumerate(each):
+                left, upper = (i % columns) * side * (1 + GAP), top + i // columns * (side * (1 + GAP) + named)
+                axis.imshow(picture, extent=(left, left + side, upper + side, upper), interpolation="none")
+                if captions:
+                    text = "\n".join(wrap(captions[i], letters, max_lines=2, placeholder="…"))
+                    axis.text(left, upper + side + 0.03, text, fontsize=SMALL, va="top")
+            top += rows[label] * (side * (1 + GAP) + named)
+        axis.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="auto")
+        axis.text(0, height - 0.25 * LINE, credit, fontsize=SMALL, color=GREY)
+    return drawing

@@ -1,0 +1,126 @@
+"""Pages: outputs before code, one fold a step, drawings in the page, light scripts, what a page says to the world."""
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docutils.utils.math import MathError
+from pages import SVG, built, code, extension, figure, notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = {"text/html": "<table><tr><td>7</td></tr></table>"}
+
+
+def page(folder: Path, *cells: dict[str, Any], **environment: str) -> str:
+    """Return the main part of a page with some cells."""
+    done = built(folder, "Text.", notebook(*cells), **environment)
+    assert done.returncode == 0, done.stderr
+    return (folder / "out" / "notebooks" / "02_diffusion.html").read_text()
+
+
+def text(markdown: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "id": f"m{len(markdown)}", "metadata": {}, "source": markdown}
+
+
+def test_neighbouring_cells_show_outputs_first_and_share_one_fold_of_tables_and_code(tmp_path: Path) -> None:
+    html = page(tmp_path, code("work = 1"), figure(), code("table()", TABLE, tags=("fold",)))
+    assert html.count('<details class="fold">') == 1
+    before, _, after = html.partition('<details class="fold">')
+    fold = after.partition("</details>")[0]
+    assert "<circle" in before and "<table>" not in before
+    assert "<summary>Numbers and code</summary>" in fold and fold.index("<table>") < fold.index("highlight")
+    assert [name in fold for name in ("work", "draw", "table")] == [True] * 3
+
+
+def test_a_text_between_cells_begins_another_fold_and_two_folds_never_meet(tmp_path: Path) -> None:
+    html = page(tmp_path, code("a = 1"), text("Between."), code("b = 2"), figure())
+    assert html.count('<details class="fold">') == 2 and html.count("<summary>Code</summary>") == 2
+    assert not re.search(r"</details>\s*(?:</?div[^>]*>\s*)*<details", html)
+
+
+def test_a_cell_to_be_read_stays_open(tmp_path: Path) -> None:
+    html = page(tmp_path, code("shown = 1", tags=("keep-input",)))
+    assert "shown" in html and '<details class="fold">' not in html
+
+
+def test_a_drawing_stands_in_the_page_and_says_what_it_shows(tmp_path: Path) -> None:
+    html = page(tmp_path, figure())
+    assert SVG.replace("<svg ", '<svg class="drawing" role="img" aria-label="A dot" ') in html
+    assert "One dot." in html
+
+
+@pytest.mark.parametrize("formula", [r"\frac{\alpha}{r} B A", r"x \in \mathbb{R}^K", r"\bar\alpha_t"])
+def test_formulas_are_mathml(formula: str) -> None:
+    made = extension("book_light").mathml(formula)
+    assert made.startswith("<math") and r"\frac" not in made
+
+
+def test_a_formula_that_cannot_be_shown_fails() -> None:
+    with pytest.raises(MathError, match="nonsense"):
+        extension("book_light").mathml(r"\nonsense{1}")
+
+
+def test_icons_are_drawn_in_place_and_unknown_ones_refused() -> None:
+    script = 'x={bars:[448,512,["navicon"],"f0c9","M0 96z"],"angle-left":[320,512,[8249],"f104","M41 2z"]}'
+    icon = extension("book_light").icon
+    assert 'viewBox="0 0 448 512"' in icon("fas fa-bars", script) and "M0 96z" in icon("fas fa-bars", script)
+    assert "M41 2z" in icon("fa-solid fa-angle-left fa-lg", script)
+    with pytest.raises(ValueError, match="no icon 'fas fa-none'"):
+        icon("fas fa-none", script)
+
+
+def test_no_page_loads_mathjax_or_the_font_of_icons(tmp_path: Path) -> None:
+    html = page(tmp_path, text("A formula $x^2$."), figure())
+    assert "<math" in html and "mathjax" not in html.lower().replace("mathjax_ignore", "")
+    assert "fontawesome" not in html and '<i class="fa' not in html and 'class="icon fa' in html
+
+
+def test_a_local_build_has_no_address_and_a_published_one_has_all(tmp_path: Path) -> None:
+    local = page(tmp_path / "a", figure())
+    assert "og:" not in local and "canonical" not in local and "colab" not in local
+    public = page(tmp_path / "b", figure(), GITHUB_REPOSITORY="Some/where")
+    address = "https://some.github.io/where/"
+    assert f'<link rel="canonical" href="{address}notebooks/02_diffusion.html"' in public
+    assert f'<meta property="og:image" content="{address}_static/lead.png"' in public
+    assert 'name="description"' in public and 'name="twitter:card" content="summary_large_image"' in public
+    launched = "Some/where/blob/launch/notebooks/02_diffusion.ipynb"
+    assert f"https://colab.research.google.com/github/{launched}" in public
+    assert "https://mybinder.org/v2/gh/Some/where/launch?urlpath=tree/notebooks/02_diffusion.ipynb" in public
+    chapter = (tmp_path / "b" / "out" / "index.html").read_text()
+    assert "https://github.com/Some/where" in chapter and "colab" not in chapter
+
+
+def test_addresses_follow_the_repository() -> None:
+    addresses = extension("book_share").addresses
+    assert addresses("A/b") == ("https://github.com/A/b", "https://a.github.io/b/")
+    assert addresses("A/a.github.io") == ("https://github.com/A/a.github.io", "https://a.github.io/")
+    with pytest.raises(ValueError, match="'nonsense'; it has to be OWNER/NAME"):
+        addresses("nonsense")
+
+
+def test_the_box_to_cite_is_that_of_the_citation_file(tmp_path: Path) -> None:
+    done = built(tmp_path, "```{cite-this}\n```")
+    assert done.returncode == 0, done.stderr
+    shown = re.sub("<[^>]*>", "", (tmp_path / "out" / "index.html").read_text())
+    title = re.findall(r"^title: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[0]
+    assert "@software{cpd," in shown and f"title = {{{title}}}" in shown
+
+
+def test_launched_notebooks_install_the_repository_first() -> None:
+    launchable = runpy.run_path(str(ROOT / ".github" / "launch.py"))["launchable"]
+    made = launchable(notebook(figure()), "git+https://github.com/Some/where")
+    assert "%pip install --quiet git+https://github.com/Some/where" in "".join(made["cells"][0]["source"])
+    assert made["cells"][1:] == notebook(figure())["cells"]
+
+
+def test_claims_verdicts_arms_and_the_lead_picture_are_shown(tmp_path: Path) -> None:
+    directives = ["{claim} fid\nA sentence.", "{arms}", "{lead} Rows of pictures\nCaption."]
+    done = built(tmp_path, "{tally}`all`\n\n" + "\n\n".join(f"```{each}\n```" for each in directives))
+    assert done.returncode == 0, done.stderr
+    html = (tmp_path / "out" / "index.html").read_text()
+    claim = html.partition('class="claim')[2].partition("</figure>")[0]
+    assert 'class="verdict ' in claim and "A sentence." in claim and "generated" in claim
+    assert len(re.findall('class="swatch"', html)) > 15
+    assert html.count('aria-label="Rows of pictures"') == 2 and "on-wide" in html and "on-narrow" in html
