@@ -19,7 +19,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from cpd.arms import GENERATED
 from cpd.claims import CLAIMS, Verdict, reader
-from cpd.figures import GREY, SMALL, WIDTH, Drawing, style
+from cpd.figures import FAINT, SMALL, WIDTH, Drawing, style
 from cpd.report import sheets
 
 NOTEBOOK = "06_styles_held_out"
@@ -45,8 +45,8 @@ def lead(results: Path, wide: bool) -> Drawing:
     styles = [name for name in numbers["reached"] if name in shown]
     columns = 2 if wide else 1
     rows = -(-len(styles) // columns)
-    width, height = CARD if wide else (WIDTH, 2.0 + 0.78 * rows)
-    margin, top, bottom = (0.25, 0.8, 0.7) if wide else (0.08, 0.8, 1.05)
+    width, height = CARD if wide else (WIDTH, 2.1 + 0.78 * rows)
+    margin, top, bottom = (0.25, 0.8, 0.75) if wide else (0.08, 0.8, 1.2)
     column = (width - 2 * margin - GUTTER * (columns - 1)) / columns
     pitch = (height - top - bottom - 0.1) / rows
     with style():
@@ -57,14 +57,14 @@ def lead(results: Path, wide: bool) -> Drawing:
         for i, name in enumerate(styles):
             left = margin + i // rows * (column + GUTTER)
             _panel(axis, name, shown[name], numbers["reached"][name], left, top + 0.28 + i % rows * pitch, column)
+        tall = (rows - 1) * pitch + 0.36 + _places(column)[0]
         for i in range(columns):
-            tall = (rows - 1) * pitch + 0.36 + _places(column)[0]
             _frame(axis, margin + i * (column + GUTTER), top, column, tall)
-        axis.text(margin, height - 0.12, footer(numbers, wide), fontsize=SMALL, color=GREY)
+        axis.text(margin, height - 0.12, footer(numbers, wide), fontsize=SMALL, alpha=FAINT)
         axis.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
         if same(shown[name] for name in styles):
             said = "the same pictures: copies"
-            axis.text(width - margin, height - bottom + 0.05, said, color=GENERATED, ha="right", va="center")
+            axis.text(width - margin, top + tall + 0.2, said, fontweight="bold", ha="right", va="center")
     return drawing
 
 
@@ -86,7 +86,7 @@ def _panel(
 ) -> None:
     side, places = _places(column)
     axis.text(left, top, name, fontsize=10, fontweight="bold")
-    axis.text(left + column, top, "draws: " + ", ".join(reached), fontsize=SMALL, color=GREY, ha="right")
+    axis.text(left + column, top, "draws: " + ", ".join(reached), fontsize=SMALL, alpha=FAINT, ha="right")
     pictures = [picture for arm in GROUPS for picture in sheet[arm][:EACH]]
     for x, picture in zip(places, pictures, strict=True):
         box = (left + x, left + x + side, top + 0.06 + side, top + 0.06)
@@ -98,7 +98,7 @@ def _frame(axis: Axes, left: float, top: float, column: float, height: float) ->
     side, places = _places(column)
     for g, label in enumerate(GROUPS.values()):
         middle = left + places[EACH * g] + side + 0.015
-        axis.text(middle, top, label, fontsize=SMALL, ha="center", color=GENERATED if label == "written" else GREY)
+        axis.text(middle, top, label, fontsize=SMALL, ha="center", fontweight="bold" if label == "written" else None)
     begin = left + places[2 * EACH] - 0.06
     box = FancyBboxPatch(
         (begin, top + 0.06), column - begin + left + 0.05, height, boxstyle="round,pad=0,rounding_size=0.08"

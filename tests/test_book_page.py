@@ -65,10 +65,11 @@ def test_a_formula_that_cannot_be_shown_fails() -> None:
 def test_icons_are_drawn_in_place_and_unknown_ones_refused() -> None:
     script = 'x={bars:[448,512,["navicon"],"f0c9","M0 96z"],"angle-left":[320,512,[8249],"f104","M41 2z"]}'
     icon = extension("book_light").icon
-    assert 'viewBox="0 0 448 512"' in icon("fas fa-bars", script) and "M0 96z" in icon("fas fa-bars", script)
-    assert "M41 2z" in icon("fa-solid fa-angle-left fa-lg", script)
+    bars = icon("fas fa-bars", ' data-mode="auto"', script)
+    assert 'viewBox="0 0 448 512"' in bars and "M0 96z" in bars and 'data-mode="auto"' in bars
+    assert "M41 2z" in icon("fa-solid fa-angle-left fa-lg", "", script)
     with pytest.raises(ValueError, match="no icon 'fas fa-none'"):
-        icon("fas fa-none", script)
+        icon("fas fa-none", "", script)
 
 
 def test_no_page_loads_mathjax_or_the_font_of_icons(tmp_path: Path) -> None:

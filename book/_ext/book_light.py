@@ -19,7 +19,7 @@ from sphinx.config import Config
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
-ICON = re.compile(r'<i class="([^"]*\bfa-[^"]*)"[^>]*></i>')
+ICON = re.compile(r'<i class="([^"]*\bfa-[^"]*)"([^>]*)></i>')
 OLD_ROLE = 'role="doc-biblioentry"'  # docutils writes it for the items of a list; WAI-ARIA has given it up
 SCRIPT = re.compile(r"<script [^>]*fontawesome\.js[^>]*></script>")
 
@@ -50,8 +50,8 @@ def visit_displaymath(self: HTML5Translator, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def icon(classes: str, script: str) -> str:
-    """Return an icon of the theme's script as an SVG element.
+def icon(classes: str, others: str, script: str) -> str:
+    """Return an icon of the theme's script as an SVG element, with the other attributes of its place.
 
     Raises:
         ValueError: if the script has none of these names.
@@ -59,10 +59,8 @@ def icon(classes: str, script: str) -> str:
     for name in re.findall(r"fa-([\w-]+)", classes):
         if found := re.search(rf'[{{,"]{name}"?:\[(\d+),(\d+),\[[^\]]*\],"\w+","([^"]+)"\]', script):
             width, height, path = found.groups()
-            return (
-                f'<svg class="icon {classes}" viewBox="0 0 {width} {height}" aria-hidden="true" fill="currentColor">'
-                f'<path d="{path}"/></svg>'
-            )
+            drawn = f'viewBox="0 0 {width} {height}" aria-hidden="true" fill="currentColor"><path d="{path}"/></svg>'
+            return f'<svg class="icon {classes}"{others} {drawn}'
     raise ValueError(f"the theme has no icon {classes!r}")
 
 
@@ -73,7 +71,7 @@ def draw_icons(app: Sphinx, exception: Exception | None) -> None:
     file = Path(app.outdir, "_static", "scripts", "fontawesome.js")
     script = file.read_text(encoding="utf-8")
     for page in Path(app.outdir).rglob("*.html"):
-        text = ICON.sub(lambda found: icon(found[1], script), page.read_text(encoding="utf-8"))
+        text = ICON.sub(lambda found: icon(found[1], found[2], script), page.read_text(encoding="utf-8"))
         page.write_text(SCRIPT.sub("", text).replace(OLD_ROLE, 'role="listitem"'), encoding="utf-8")
 
 

@@ -7,11 +7,12 @@ Source: ours.
 
 from cpd.figures.charts import barcode, curves, dots, heatmap, intervals, scatter, small_multiples
 from cpd.figures.gallery import Gallery, Slider, Strip
-from cpd.figures.look import GREY, INK, PALETTE, SMALL, WIDTH, Drawing, canvas, style, swatch
+from cpd.figures.look import FAINT, GREY, INK, PALETTE, SMALL, WIDTH, Drawing, canvas, style, swatch
 from cpd.figures.planes import plane, point_clouds
 from cpd.figures.sheets import pictures
 
 __all__ = [
+    "FAINT",
     "GREY",
     "INK",
     "PALETTE",

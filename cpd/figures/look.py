@@ -20,7 +20,8 @@ from cpd.arms import ARMS, Arm
 
 PALETTE = ("#7B6BB0", "#B35C44", "#3F8F8C", "#A8628F", "#6F8440", "#4C7FB8", "#94742C", "#777777")
 INK = "#0A0B0C"  # of texts and axes: whatever ink the page has
-GREY = "#767676"
+GREY = "#767676"  # of lines
+FAINT = 0.75  # opacity of texts that stand back; in either ink they keep a contrast of more than 4.5
 WIDTH = 5.0  # inches, of a full-width figure; its 360 points are about the pixels that a phone has for it
 SMALL = 9.5  # points, the smallest text
 LOOK: dict[Any, Any] = {

@@ -8,7 +8,7 @@ from textwrap import wrap
 import numpy as np
 
 from cpd.arms import name
-from cpd.figures.look import GREY, SMALL, WIDTH, Drawing, style
+from cpd.figures.look import FAINT, SMALL, WIDTH, Drawing, style
 
 GAP = 0.06  # of a picture's width, between pictures
 LINE = 0.19  # inches, of a line of text
@@ -57,5 +57,5 @@ def pictures(
                     axis.text(left, upper + side + 0.03, text, fontsize=SMALL, va="top")
             top += rows[label] * (side * (1 + GAP) + named)
         axis.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="auto")
-        axis.text(0, height - 0.25 * LINE, credit, fontsize=SMALL, color=GREY)
+        axis.text(0, height - 0.25 * LINE, credit, fontsize=SMALL, alpha=FAINT)
     return drawing
