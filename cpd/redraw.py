@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
@@ -66,10 +67,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="notebooks, as in 05_novelty (default: all)")
     asked = parser.parse_args().names
     for path in tqdm(sorted((REPOSITORY / "book" / "notebooks").glob("*.ipynb")), desc="pages", unit="page"):
-        if not asked or path.stem in asked:
-            source = nbformat.read(REPOSITORY / "notebooks" / path.name, as_version=4)
+        if asked and path.stem not in asked:
+            continue
+        source = nbformat.read(REPOSITORY / "notebooks" / path.name, as_version=4)
+        try:
             page = drawn(source, nbformat.read(path, as_version=4), REPOSITORY / "results")
-            artifacts.write_bytes(path, nbformat.writes(page).encode())
+        except CellExecutionError as error:
+            raise SystemExit(f"cpd.redraw: {path.stem} stays as it was; a cell failed.\n{error}") from None
+        artifacts.write_bytes(path, nbformat.writes(page).encode())
     artifacts.write_bytes(REPOSITORY / CARD, lead(REPOSITORY / "results", wide=True).png(CARD_DPI))
 
 

@@ -11,21 +11,65 @@ from pages import SVG, built, code, extension, figure, notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = {"text/html": "<table><tr><td>7</td></tr></table>"}
+CHAPTER = """{tally}`all`
+
+```{claim} fid
+A sentence.
+```
+
+```{arms}
+```
+
+```{lead} Rows of pictures
+Caption.
+```
+
+```{cite-this}
+```
+"""
 
 
-def page(folder: Path, *cells: dict[str, Any], **environment: str) -> str:
-    """Return the main part of a page with some cells."""
-    done = built(folder, "Text.", notebook(*cells), **environment)
+def heading(name: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": f"## {name}\n\nA formula $x^2$."}
+
+
+def cells() -> list[dict[str, Any]]:
+    """Return a notebook's cells, a section for each way in which they can stand together."""
+    return [
+        *(heading("together"), code("work = 1"), figure(), code("table()", TABLE, tags=("fold",))),
+        *(heading("apart"), code("a = 1"), {**heading("x"), "source": "Between."}, code("b = 2"), figure("fig-two")),
+        *(heading("read"), code("shown = 1", tags=("keep-input",))),
+    ]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a book as it is built on a reader's machine."""
+    folder = tmp_path_factory.mktemp("local")
+    done = built(folder, CHAPTER, notebook(*cells()))
     assert done.returncode == 0, done.stderr
-    return (folder / "out" / "notebooks" / "02_diffusion.html").read_text()
+    return folder / "out"
 
 
-def text(markdown: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "id": f"m{len(markdown)}", "metadata": {}, "source": markdown}
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a book as GitHub publishes it."""
+    folder = tmp_path_factory.mktemp("public")
+    done = built(folder, CHAPTER, notebook(*cells()), GITHUB_REPOSITORY="Some/where")
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
 
 
-def test_neighbouring_cells_show_outputs_first_and_share_one_fold_of_tables_and_code(tmp_path: Path) -> None:
-    html = page(tmp_path, code("work = 1"), figure(), code("table()", TABLE, tags=("fold",)))
+def page(site: Path) -> str:
+    return (site / "notebooks" / "02_diffusion.html").read_text()
+
+
+def section(site: Path, name: str) -> str:
+    return page(site).partition(f'<section id="{name}"')[2].partition("</section>")[0]
+
+
+def test_neighbouring_cells_show_outputs_first_and_share_one_fold_of_tables_and_code(local: Path) -> None:
+    html = section(local, "together")
     assert html.count('<details class="fold">') == 1
     before, _, after = html.partition('<details class="fold">')
     fold = after.partition("</details>")[0]
@@ -34,19 +78,19 @@ def test_neighbouring_cells_show_outputs_first_and_share_one_fold_of_tables_and_
     assert [name in fold for name in ("work", "draw", "table")] == [True] * 3
 
 
-def test_a_text_between_cells_begins_another_fold_and_two_folds_never_meet(tmp_path: Path) -> None:
-    html = page(tmp_path, code("a = 1"), text("Between."), code("b = 2"), figure())
+def test_a_text_between_cells_begins_another_fold_and_two_folds_never_meet(local: Path) -> None:
+    html = section(local, "apart")
     assert html.count('<details class="fold">') == 2 and html.count("<summary>Code</summary>") == 2
-    assert not re.search(r"</details>\s*(?:</?div[^>]*>\s*)*<details", html)
+    assert not re.search(r"</details>\s*(?:</?div[^>]*>\s*)*<details", page(local))
 
 
-def test_a_cell_to_be_read_stays_open(tmp_path: Path) -> None:
-    html = page(tmp_path, code("shown = 1", tags=("keep-input",)))
+def test_a_cell_to_be_read_stays_open(local: Path) -> None:
+    html = section(local, "read")
     assert "shown" in html and '<details class="fold">' not in html
 
 
-def test_a_drawing_stands_in_the_page_and_says_what_it_shows(tmp_path: Path) -> None:
-    html = page(tmp_path, figure())
+def test_a_drawing_stands_in_the_page_and_says_what_it_shows(local: Path) -> None:
+    html = section(local, "together")
     assert SVG.replace("<svg ", '<svg class="drawing" role="img" aria-label="A dot" ') in html
     assert "One dot." in html
 
@@ -72,24 +116,23 @@ def test_icons_are_drawn_in_place_and_unknown_ones_refused() -> None:
         icon("fas fa-none", "", script)
 
 
-def test_no_page_loads_mathjax_or_the_font_of_icons(tmp_path: Path) -> None:
-    html = page(tmp_path, text("A formula $x^2$."), figure())
+def test_no_page_loads_mathjax_or_the_font_of_icons(local: Path) -> None:
+    html = page(local)
     assert "<math" in html and "mathjax" not in html.lower().replace("mathjax_ignore", "")
     assert "fontawesome" not in html and '<i class="fa' not in html and 'class="icon fa' in html
 
 
-def test_a_local_build_has_no_address_and_a_published_one_has_all(tmp_path: Path) -> None:
-    local = page(tmp_path / "a", figure())
-    assert "og:" not in local and "canonical" not in local and "colab" not in local
-    public = page(tmp_path / "b", figure(), GITHUB_REPOSITORY="Some/where")
+def test_a_local_build_has_no_address_and_a_published_one_has_all(local: Path, public: Path) -> None:
+    mine, shown = page(local), page(public)
+    assert "og:" not in mine and "canonical" not in mine and "colab" not in mine
     address = "https://some.github.io/where/"
-    assert f'<link rel="canonical" href="{address}notebooks/02_diffusion.html"' in public
-    assert f'<meta property="og:image" content="{address}_static/lead.png"' in public
-    assert 'name="description"' in public and 'name="twitter:card" content="summary_large_image"' in public
+    assert f'<link rel="canonical" href="{address}notebooks/02_diffusion.html"' in shown
+    assert f'<meta property="og:image" content="{address}_static/lead.png"' in shown
+    assert 'name="description"' in shown and 'name="twitter:card" content="summary_large_image"' in shown
     launched = "Some/where/blob/launch/notebooks/02_diffusion.ipynb"
-    assert f"https://colab.research.google.com/github/{launched}" in public
-    assert "https://mybinder.org/v2/gh/Some/where/launch?urlpath=tree/notebooks/02_diffusion.ipynb" in public
-    chapter = (tmp_path / "b" / "out" / "index.html").read_text()
+    assert f"https://colab.research.google.com/github/{launched}" in shown
+    assert "https://mybinder.org/v2/gh/Some/where/launch?urlpath=tree/notebooks/02_diffusion.ipynb" in shown
+    chapter = (public / "index.html").read_text()
     assert "https://github.com/Some/where" in chapter and "colab" not in chapter
 
 
@@ -101,12 +144,11 @@ def test_addresses_follow_the_repository() -> None:
         addresses("nonsense")
 
 
-def test_the_box_to_cite_is_that_of_the_citation_file(tmp_path: Path) -> None:
-    done = built(tmp_path, "```{cite-this}\n```")
-    assert done.returncode == 0, done.stderr
-    shown = re.sub("<[^>]*>", "", (tmp_path / "out" / "index.html").read_text())
+def test_the_box_to_cite_is_that_of_the_citation_file(local: Path, public: Path) -> None:
     title = re.findall(r"^title: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[0]
-    assert "@software{cpd," in shown and f"title = {{{title}}}" in shown
+    mine, shown = (re.sub("<[^>]*>", "", (site / "index.html").read_text()) for site in (local, public))
+    assert "@software{cpd," in mine and f"title = {{{title}}}" in mine and "url = " not in mine
+    assert "url = {https://github.com/Some/where}" in shown
 
 
 def test_launched_notebooks_install_the_repository_first() -> None:
@@ -116,11 +158,8 @@ def test_launched_notebooks_install_the_repository_first() -> None:
     assert made["cells"][1:] == notebook(figure())["cells"]
 
 
-def test_claims_verdicts_arms_and_the_lead_picture_are_shown(tmp_path: Path) -> None:
-    directives = ["{claim} fid\nA sentence.", "{arms}", "{lead} Rows of pictures\nCaption."]
-    done = built(tmp_path, "{tally}`all`\n\n" + "\n\n".join(f"```{each}\n```" for each in directives))
-    assert done.returncode == 0, done.stderr
-    html = (tmp_path / "out" / "index.html").read_text()
+def test_claims_verdicts_arms_and_the_lead_picture_are_shown(local: Path) -> None:
+    html = (local / "index.html").read_text()
     claim = html.partition('class="claim')[2].partition("</figure>")[0]
     assert 'class="verdict ' in claim and "A sentence." in claim and "generated" in claim
     assert len(re.findall('class="swatch"', html)) > 15

@@ -31,7 +31,7 @@ def some() -> dict[str, figures.Drawing]:
         "small_multiples": figures.small_multiples({"a": {"x": (0, -1, 1)}}, "points", linear=2),
         "scatter": figures.scatter({"a": values}, {"a": values}, "x", "y"),
         "heatmap": figures.heatmap(random.random((3, 3)), tasks, tasks, "score"),
-        "barcode": figures.barcode({"x": {"generated": [1, 5]}}, {"x": 9}),
+        "barcode": figures.barcode({"x": {"generated": [1, 5]}}, {"x": 9}, {"x": "overlap 0.5"}),
         "clouds": figures.point_clouds({"a": random.normal(size=(9, 2))}, {"a": np.arange(9) % 2}, ["even", "odd"]),
         "plane": figures.plane(random.normal(size=(3, 2)), np.arange(3), tasks, np.arange(3) > 1, "new", list("abc")),
         "pictures": figures.pictures({"own": np.zeros((8, 4, 4, 3), np.uint8)}, "by A. Person", ["red apple"] * 8),
@@ -143,9 +143,11 @@ def test_scatter_pairs_the_values_of_each_series() -> None:
 
 
 def test_a_barcode_has_a_tick_per_wrong_row_in_the_line_of_its_adapter() -> None:
-    drawing = figures.barcode({"x": {"generated": [1, 5], "nearest": [5]}, "y": {"generated": []}}, {"x": 9, "y": 4})
+    wrong = {"x": {"generated": [1, 5], "nearest": [5]}, "y": {"generated": []}}
+    drawing = figures.barcode(wrong, {"x": 9, "y": 4}, {"x": "half", "y": "none"})
     ticks = [[segment[0].tolist()[0] for segment in each.get_segments()] for each in drawing.axes[0].collections]
     assert ticks == [[1, 5], [5]]
+    assert [axis.get_title(loc="right") for axis in drawing.axes] == ["half", "none"]
     assert drawing.axes[0].get_xlim() == (-1, 9) and drawing.axes[1].get_xlim() == (-1, 4)
 
 

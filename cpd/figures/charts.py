@@ -222,23 +222,27 @@ def heatmap(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], lab
     return drawing
 
 
-def barcode(wrong: Mapping[str, Mapping[str, Sequence[int]]], rows: Mapping[str, int]) -> Drawing:
+def barcode(
+    wrong: Mapping[str, Mapping[str, Sequence[int]]], rows: Mapping[str, int], notes: Mapping[str, str]
+) -> Drawing:
     """Draw what adapters get wrong as barcodes: a panel per task, a line per adapter, a tick per wrong row.
 
     Args:
         wrong: task -> arm or label -> numbers of the rows that it gets wrong.
         rows: task -> how many rows there are.
+        notes: task -> a few words at the end of its title.
 
     Returns:
         The figure.
     """
     with style():
-        heights = [0.45 + 0.32 * len(each) for each in wrong.values()]
+        heights = [0.4 + 0.2 * len(each) for each in wrong.values()]
         drawing, axes = panel_grid(list(wrong), 1, 0.4, heights=heights)
         for axis, (task, each) in zip(axes, wrong.items(), strict=True):
             for i, (label, places) in enumerate(each.items()):
                 axis.vlines(places, i - 0.4, i + 0.4, color=look(label, i).colour, linewidth=0.9)
             axis.set_yticks(range(len(each)), [name(label) for label in each])
+            axis.set_title(notes[task], loc="right", fontsize=SMALL)
             axis.set(xlim=(-1, rows[task]), ylim=(len(each) - 0.5, -0.5), xticks=[])
             axis.grid(False)
             axis.spines[:].set_visible(False)
