@@ -50,9 +50,10 @@ def glued(notebook: dict[str, Any]) -> dict[str, str]:
 def typed(text: str) -> list[str]:
     """Return the lines of a page that hold a number which no result, formula or source stands behind.
 
-    Roles, code, formulas and headings are left out, and so is what the authors logged.
+    Roles, code, formulas, addresses and headings are left out, and so is what the authors logged.
     """
     text = re.sub(r"```.*?```|\$\$.*?\$\$", "", text, flags=re.DOTALL)
+    text = re.sub(r"\]\(https?://[^)]*\)", "]", text)
     text = re.sub(r"\*Made in\*.*?(?=\n\n)", "", text, flags=re.DOTALL)
     text = re.sub(r"\{[\w:]+\}`[^`]*`|`[^`]*`|\$[^$]*\$|^\#.*$|95 %", "", text, flags=re.MULTILINE)
     return [line for line in text.splitlines() if re.search(r"\d\.\d|\d ?%", line)]
