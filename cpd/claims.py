@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from cpd.statistics import interval
 
 MARGIN = 0.5  # points, stated before the runs
 TENTH = 0.1  # of a distance between pictures
+
+Read = Callable[[str], dict[str, Any]]  # gives the numbers of a notebook by key
 
 
 class Bounds(NamedTuple):
@@ -105,13 +107,6 @@ class Claim:
     def verdict(self) -> Verdict:
         """Return what the numbers say."""
         return verdict([self.rows[each] for each in self.deciding], self.needed, self.above, self.gain)
-
-
-class Read(Protocol):
-    """Gives the numbers of a notebook."""
-
-    def __call__(self, notebook: str) -> dict[str, Any]:
-        """Return them by key."""
 
 
 def over(values: Sequence[float] | np.ndarray) -> Bounds:

@@ -8,7 +8,6 @@ Source: ours.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def lead(results: Path, wide: bool) -> Drawing:
     Returns:
         The figure.
     """
-    numbers = json.loads((results / f"{NOTEBOOK}.json").read_text(encoding="utf-8"))
+    numbers = reader(results)(NOTEBOOK)
     shown = sheets(results / f"{NOTEBOOK}.json")
     styles = [name for name in numbers["reached"] if name in shown]
     columns = 2 if wide else 1

@@ -65,10 +65,11 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m cpd.redraw", description="Draw committed pages from results/.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="notebooks, as in 05_novelty (default: all)")
-    asked = parser.parse_args().names
-    for path in tqdm(sorted((REPOSITORY / "book" / "notebooks").glob("*.ipynb")), desc="pages", unit="page"):
-        if asked and path.stem not in asked:
-            continue
+    pages = {path.stem: path for path in sorted((REPOSITORY / "book" / "notebooks").glob("*.ipynb"))}
+    asked = parser.parse_args().names or list(pages)
+    if unknown := sorted(set(asked) - set(pages)):
+        parser.error(f"no page {', '.join(unknown)}; there are {', '.join(pages)}")
+    for path in tqdm([pages[name] for name in asked], desc="pages", unit="page"):
         source = nbformat.read(REPOSITORY / "notebooks" / path.name, as_version=4)
         try:
             page = drawn(source, nbformat.read(path, as_version=4), REPOSITORY / "results")

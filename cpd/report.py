@@ -9,7 +9,6 @@ Source: ours; gluing is myst-nb's.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -77,7 +76,7 @@ def recall(notebook: str, preset: str) -> dict[str, Any]:
     path = place(notebook, preset)
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there; run `papermill notebooks/{notebook}.ipynb -p preset {preset}`")
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    values: dict[str, Any] = artifacts.read_json(path)
     from myst_nb import glue
 
     for key, value in values.items():
@@ -93,7 +92,7 @@ def pictures(notebook: str, preset: str) -> dict[str, dict[str, np.ndarray]]:
 
 def sheets(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """Return the pictures that stand beside a file of numbers: sheet -> arm or label -> (n, h, w, 3) uint8."""
-    named = json.loads(path.read_text(encoding="utf-8"))["pictures"]
+    named = artifacts.read_json(path)["pictures"]
     return {sheet: _read(path.with_suffix("") / f"{sheet}.png", **about) for sheet, about in named.items()}
 
 

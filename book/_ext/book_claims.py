@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from functools import cache
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from book_page import inline
+from book_results import RESULTS
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -27,7 +27,6 @@ from cpd import claims, figures
 from cpd.arms import ARMS, name
 from cpd.claims import CLAIMS, Bounds, Claim, Verdict
 
-RESULTS = Path(__file__).resolve().parents[2] / "results"
 SIGNS = {Verdict.REPRODUCED: "✓", Verdict.COPYING: "=", Verdict.PARTLY: "◐", Verdict.UNSUPPORTED: "✗"}
 
 

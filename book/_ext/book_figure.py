@@ -13,22 +13,17 @@ Source: ours.
 from __future__ import annotations
 
 import json
-import re
-from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
 from book_page import inline
-from book_results import typeset
+from book_results import RESULTS
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from cpd.lead import lead
-
-RESULTS = Path(__file__).resolve().parents[2] / "results"
-RECORD = "application/papermill.record/text/plain"
 
 
 def find(notebook: dict[str, Any], name: str) -> tuple[str, str, str]:
@@ -47,22 +42,8 @@ def find(notebook: dict[str, Any], name: str) -> tuple[str, str, str]:
             continue
         for output in cell["outputs"]:
             if picture := output.get("data", {}).get("image/svg+xml"):
-                return "".join(picture), filled(about["figure"]["caption"], notebook), about["image"]["alt"]
+                return "".join(picture), about["figure"]["caption"], about["image"]["alt"]
     raise ValueError(f"no figure {name!r} is drawn in this notebook")
-
-
-def filled(caption: str, notebook: dict[str, Any]) -> str:
-    """Return a caption with the values that its notebook glued in place of their names."""
-    outputs = [each for cell in notebook["cells"] for each in cell.get("outputs", [])]
-    glued = {
-        each["metadata"]["scrapbook"]["name"]: each["data"]
-        for each in outputs
-        if "scrapbook" in each.get("metadata", {})
-    }
-    values = {key: literal_eval("".join(data[RECORD])) for key, data in glued.items()}
-    return re.sub(
-        r"\{glue:text\}`(\w+)(?::([^`]*))?`", lambda found: typeset(format(values[found[1]], found[2] or "")), caption
-    )
 
 
 class Shown(SphinxDirective):
@@ -85,11 +66,9 @@ class Shown(SphinxDirective):
             "", nodes.inline("", "Its page"), refdomain="std", reftype="ref", reftarget=name, refdoc=self.env.docname,
             refexplicit=True, refwarn=True,
         )  # fmt: skip
-        return [
-            nodes.figure(
-                "", inline(picture, alt), nodes.caption("", "", nodes.Text(f"{caption} "), link, nodes.Text("."))
-            )
-        ]
+        glued = caption.replace("{glue:text}`", f"{{glue:text}}`notebooks/{notebook}.ipynb::")
+        words, messages = self.state.inline_text(glued, self.lineno)
+        return [nodes.figure("", inline(picture, alt), nodes.caption("", "", *words, nodes.Text(" "), link)), *messages]
 
 
 class Lead(SphinxDirective):

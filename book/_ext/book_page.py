@@ -10,7 +10,6 @@ Source: ours; cells are rendered by myst-nb.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from cpd.figures import described
 
 
 def is_cell(node: nodes.Node) -> bool:
@@ -50,9 +51,7 @@ def folded(cells: list[nodes.Element]) -> Iterator[nodes.Node]:
 
 def inline(svg: str, alt: str) -> nodes.raw:
     """Return a drawing as an element of the page that says what it shows."""
-    return nodes.raw(
-        "", svg.replace("<svg ", f'<svg class="drawing" role="img" aria-label="{escape(alt)}" ', 1), format="html"
-    )
+    return nodes.raw("", described(svg, alt), format="html")
 
 
 class Layout(SphinxPostTransform):

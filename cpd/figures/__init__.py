@@ -7,7 +7,7 @@ Source: ours.
 
 from cpd.figures.charts import barcode, curves, dots, heatmap, intervals, scatter, small_multiples
 from cpd.figures.gallery import Gallery, Slider, Strip
-from cpd.figures.look import FAINT, GREY, INK, PALETTE, SMALL, WIDTH, Drawing, canvas, style, swatch
+from cpd.figures.look import FAINT, GREY, INK, PALETTE, SMALL, WIDTH, Drawing, canvas, described, style, swatch
 from cpd.figures.planes import plane, point_clouds
 from cpd.figures.sheets import pictures
 
@@ -25,6 +25,7 @@ __all__ = [
     "barcode",
     "canvas",
     "curves",
+    "described",
     "dots",
     "heatmap",
     "intervals",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-from cpd.figures.look import Drawing
+from cpd.figures.look import Drawing, described
 
 
 class Strip(NamedTuple):
@@ -99,8 +99,7 @@ class Slider:
 
 def _figure(name: str, strip: Strip) -> str:
     """Return a strip as a figure whose ids no other figure of the page has."""
-    svg = re.sub(r'( id="|href="#|url\(#)', rf"\1{name}-", strip.drawing.svg())
-    svg = svg.replace("<svg ", f'<svg class="drawing" role="img" aria-label="{escape(strip.alt)}" ', 1)
+    svg = described(re.sub(r'( id="|href="#|url\(#)', rf"\1{name}-", strip.drawing.svg()), strip.alt)
     title, caption = escape(strip.title), escape(strip.caption, quote=False)
     below = f"<figcaption><p><strong>{title}.</strong> {caption}</p></figcaption>"
     return f'<figure data-title="{title}">{svg}{below}</figure>'

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -55,44 +55,34 @@ LOOK: dict[Any, Any] = {
 }
 
 
-class Look(NamedTuple):
-    """How a series is drawn."""
-
-    name: str
-    colour: str
-    marker: str
-    fill: str
-
-
-def look(label: str, place: int) -> Look:
+def look(label: str, place: int) -> Arm:
     """Return how a series is drawn: as the table of arms says, or by its place among series that are no arms."""
-    if label in ARMS:
-        arm = ARMS[label]
-        return Look(arm.name, arm.colour, arm.marker, arm.fill)
-    return Look(label, PALETTE[place % len(PALETTE)], "osD^v<>P"[place % 8], "full")
+    return ARMS.get(label) or Arm(label, PALETTE[place % len(PALETTE)], "osD^v<>P"[place % 8], "")
 
 
 class Drawing(Figure):
     """A figure that notebooks show as SVG, in the ink of the page that it stands on."""
 
+    titles: tuple[str, ...] = ()
+
     def titled(self, text: str) -> str:
         """Return an id for one artist, under which a page says this text when the pointer is on it."""
-        self.titles = [*getattr(self, "titles", []), text]
+        self.titles = (*self.titles, text)
         return f"titled-{len(self.titles) - 1}"
 
     def svg(self) -> str:
         """Return the drawing as one SVG element that can stand inside a page; equal drawings give equal texts."""
-        with rc_context(LOOK):
+        with style():
             file = io.StringIO()
             self.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         svg = file.getvalue()
-        for i, text in enumerate(getattr(self, "titles", [])):
+        for i, text in enumerate(self.titles):
             svg = svg.replace(f'<g id="titled-{i}">', f"<g><title>{escape(text)}</title>", 1)
         return _for_pages(svg)
 
     def png(self, dpi: float = 220) -> bytes:
         """Return the drawing as a PNG file on a white ground."""
-        with rc_context(LOOK):
+        with style():
             file = io.BytesIO()
             self.savefig(file, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
         return file.getvalue()
@@ -119,11 +109,14 @@ def _font(found: re.Match[str]) -> str:
     return f"font-size: {found[1]};" if found[1] else ""
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw in the one look of the study."""
-    with rc_context(LOOK):
-        yield
+def style() -> AbstractContextManager[None]:
+    """Draw in the one look of the study, within a block."""
+    return rc_context(LOOK)
+
+
+def described(svg: str, alt: str) -> str:
+    """Return a drawing's element as one that says what it shows to those who do not see it."""
+    return svg.replace("<svg ", f'<svg class="drawing" role="img" aria-label="{escape(alt)}" ', 1)
 
 
 def canvas(width: float, height: float) -> tuple[Drawing, Axes]:

@@ -36,10 +36,9 @@ def pictures(
         The figure.
     """
     side = WIDTH / (columns + GAP * (columns - 1))
-    named = 2.5 * CAPTION if captions else 0.0
-    letters = max(8, int(side / LETTER))
+    pitch = side * (1 + GAP) + (2.5 * CAPTION if captions else 0.0)
     rows = {label: -(-len(each) // columns) for label, each in grid.items()}
-    height = sum(LINE + count * (side * (1 + GAP) + named) for count in rows.values()) + 1.3 * LINE
+    height = sum(LINE + count * pitch for count in rows.values()) + 1.3 * LINE
     with style():
         drawing = Drawing(figsize=(WIDTH, height))
         axis = drawing.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
@@ -49,13 +48,13 @@ def pictures(
             axis.text(0, top + LINE * 0.8, name(label), fontsize=SMALL, va="baseline")
             axis.text(WIDTH, top + LINE * 0.8, (notes or {}).get(label, ""), fontsize=SMALL, ha="right")
             top += LINE
-            for i, picture in enumerate(each):
-                left, upper = (i % columns) * side * (1 + GAP), top + i // columns * (side * (1 + GAP) + named)
+            spots = [(i % columns * side * (1 + GAP), top + i // columns * pitch) for i in range(len(each))]
+            for (left, upper), picture in zip(spots, each, strict=True):
                 axis.imshow(picture, extent=(left, left + side, upper + side, upper), interpolation="none")
-                if captions:
-                    text = "\n".join(wrap(captions[i], letters, max_lines=2, placeholder="…"))
-                    axis.text(left, upper + side + 0.03, text, fontsize=SMALL, va="top")
-            top += rows[label] * (side * (1 + GAP) + named)
+            for (left, upper), caption in zip(spots, captions, strict=False):
+                text = wrap(caption, max(8, int(side / LETTER)), max_lines=2, placeholder="…")
+                axis.text(left, upper + side + 0.03, "\n".join(text), fontsize=SMALL, va="top")
+            top += rows[label] * pitch
         axis.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="auto")
         axis.text(0, height - 0.25 * LINE, credit, fontsize=SMALL, alpha=FAINT)
     return drawing
