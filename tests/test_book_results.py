@@ -54,12 +54,12 @@ def test_a_missing_number_fails_the_build_and_is_named(tmp_path: Path) -> None:
     assert done.returncode != 0 and "02_diffusion.wrong_key" in done.stderr
 
 
-def glue(value: float) -> dict[str, Any]:
-    """Return the output of a cell that glued a number named ``half``."""
+def glue(value: float | str, name: str = "half") -> dict[str, Any]:
+    """Return the output of a cell that glued a value."""
     return {
         "output_type": "display_data",
         "data": {"application/papermill.record/text/plain": repr(value)},
-        "metadata": {"scrapbook": {"mime_prefix": "application/papermill.record/", "name": "half"}},
+        "metadata": {"scrapbook": {"mime_prefix": "application/papermill.record/", "name": name}},
     }
 
 
@@ -105,13 +105,14 @@ def test_a_figure_is_shown_on_another_page_with_its_words_and_links_to_its_own(t
 
 def test_a_caption_says_the_values_that_its_notebook_glued(tmp_path: Path) -> None:
     made = notebook(figure())
-    made["cells"][1]["outputs"] += [glue(-0.5)]
-    made["cells"][1]["metadata"]["mystnb"]["figure"]["caption"] = "Half is {glue:text}`half:+.1f`."
+    made["cells"][1]["outputs"] += [glue(-0.5), glue("this run", "made_by")]
+    caption = "Half is {glue:text}`half:+.1f`, of {glue:text}`made_by`."
+    made["cells"][1]["metadata"]["mystnb"]["figure"]["caption"] = caption
     done = built(tmp_path, "```{shown} 02_diffusion fig-one\n```", made)
     assert done.returncode == 0, done.stderr
     for page in ("index.html", "notebooks/02_diffusion.html"):
         shown = re.sub("<[^>]*>", "", (tmp_path / "out" / page).read_text().partition("<figcaption")[2])
-        assert "Half is \N{MINUS SIGN}0.5." in shown
+        assert "Half is \N{MINUS SIGN}0.5, of this run." in shown
 
 
 def test_a_missing_figure_fails_the_build_and_a_missing_notebook_shows_none(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ Source: ours.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,11 @@ class Shown(SphinxDirective):
             "", nodes.inline("", "Its page"), refdomain="std", reftype="ref", reftarget=name, refdoc=self.env.docname,
             refexplicit=True, refwarn=True,
         )  # fmt: skip
-        glued = caption.replace("{glue:text}`", f"{{glue:text}}`notebooks/{notebook}.ipynb::")
-        words, messages = self.state.inline_text(glued, self.lineno)
+        source = f"notebooks/{notebook}.ipynb"  # a form has to be said there; "s" is the one of texts
+        caption = re.sub(
+            r"\{glue:text\}`(\w+)(:[^`]*)?`", lambda key: f"{{glue:text}}`{source}::{key[1]}{key[2] or ':s'}`", caption
+        )
+        words, messages = self.state.inline_text(caption, self.lineno)
         return [nodes.figure("", inline(picture, alt), nodes.caption("", "", *words, nodes.Text(" "), link)), *messages]
 
 
