@@ -119,6 +119,46 @@ def test_a_typed_number_is_seen_and_a_quoted_one_is_not() -> None:
     assert typed(page) == ["It is 0.25, or 3%."]
 
 
+def terms() -> list[str]:
+    """Return the words of the glossary."""
+    listed = (ROOT / "book" / "glossary.md").read_text().partition("```{glossary}")[2].partition("```\n")[0]
+    return [line for line in listed.splitlines() if line and not line.startswith(" ")]
+
+
+def unlinked(text: str) -> list[str]:
+    """Return the words of the glossary that a page uses before it links them, or without."""
+    text = re.sub(r"```\{claim\} [\w-]+\n(.*?)```", r"\1", text, flags=re.DOTALL)
+    text = re.sub(r"```.*?```|\$\$.*?\$\$", "", text, flags=re.DOTALL)
+    text = re.sub(r"^\#.*$|^\(.*\)=$", "", text, flags=re.MULTILINE)
+    other = r"(?:\{[\w:-]+\})?`[^`]*`|\$[^$]*\$|\]\([^)]*\)"
+    text = re.sub(rf"(\{{term\}}`[^`]*`)|{other}", lambda found: found[1] or " ", text)
+
+    def before_its_link(term: str) -> str:
+        return re.split(rf"\{{term\}}`(?:[^`<]*<)?{re.escape(term)}>?`", text, maxsplit=1, flags=re.IGNORECASE)[0]
+
+    def used(term: str) -> bool:
+        words = re.sub(r"\{term\}`[^`]*`", " ", before_its_link(term))
+        return re.search(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", words, re.IGNORECASE) is not None
+
+    return [term for term in terms() if term != "points" and used(term)]  # a point is also a dot
+
+
+@pytest.mark.parametrize("name", ["intro", "claims", "deviations", "method", "reproduce"])
+def test_a_chapter_links_each_word_of_the_glossary_where_it_first_uses_it(name: str) -> None:
+    assert unlinked((ROOT / "book" / f"{name}.md").read_text()) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_links_each_word_of_the_glossary_where_it_first_uses_it(path: Path) -> None:
+    texts = ["".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "markdown"]
+    assert unlinked("\n\n".join(texts)) == []
+
+
+def test_a_word_before_its_link_is_seen_and_one_after_it_is_not() -> None:
+    assert unlinked("A zoo. A {term}`zoo`.\n\n{term}`Runs <run>` and runs, `vector`.") == ["zoo"]
+    assert unlinked("A latent.") == ["latent"]
+
+
 def test_every_notebook_has_an_executed_copy_and_its_numbers() -> None:
     names = [path.stem for path in SOURCES]
     assert [path.stem for path in EXECUTED] == names

@@ -186,9 +186,14 @@ def test_each_claim_has_a_figure_and_the_verdict_of_its_rule(opening: Opening, k
     assert {ARMS[row].name if row in ARMS else row for row in claim.rows} <= set(labels)
 
 
-def test_print_cuts_nothing_and_opens_every_fold(opening: Opening) -> None:
-    page = opening("claims.html", DESK)
+@pytest.mark.parametrize("name", ["claims.html", "notebooks/07_ablations.html", "deviations.html"])
+def test_print_opens_every_fold_and_cuts_nothing(opening: Opening, name: str) -> None:
+    page = opening(name, {"width": 720, "height": 1000})  # an A4 page between its margins
     page.emulate_media(media="print")
-    closed = page.evaluate(f"() => [...document.querySelectorAll('main details p')].filter(p => !({SEEN})(p)).length")
+    lost = page.evaluate(
+        f"""() => [...document.querySelectorAll("main details p, main td, main svg.drawing")]
+              .filter(node => !({SEEN})(node) || node.getBoundingClientRect().right > innerWidth + 1)
+              .map(node => node.textContent.slice(0, 30))"""
+    )
     page.emulate_media(media="screen")
-    assert closed == 0
+    assert lost == []
