@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cpd.statistics import interval
+from cpd.statistics import Interval, interval
 
 MARGIN = 0.5  # points, stated before the runs
 TENTH = 0.1  # of a distance between pictures
@@ -54,7 +54,7 @@ class Outcome(StrEnum):
     FAILS = "fails"
 
 
-def outcome(found: Bounds, needed: float, above: bool = True) -> Outcome:
+def outcome(found: Bounds | Interval, needed: float, above: bool = True) -> Outcome:
     """Return whether a claim holds in one setting.
 
     Args:
