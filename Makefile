@@ -19,15 +19,15 @@ help:  ## list the targets
 
 study: $(READY)  ## environment, notebooks on the laptop preset, the book of that run, the headline numbers
 	@$(call run,$(STUDY),laptop)
-	@python -m cpd.book laptop
+	@python -m cpd.study.book laptop
 
 styles: $(READY)  ## the notebooks on pictures, on the laptop preset, and the book of everything that was run so far
 	@$(call run,$(STYLES),laptop)
-	@python -m cpd.book laptop
+	@python -m cpd.study.book laptop
 
 analyses: $(READY)  ## weight space, novelty, ablations, ranks, cost and your own adapters, on the laptop preset, and the book
 	@$(call run,$(ANALYSES),laptop)
-	@python -m cpd.book laptop
+	@python -m cpd.study.book laptop
 
 test: $(READY) browser  ## every check; the tests come last
 	ruff check .
@@ -46,13 +46,13 @@ browser:
 
 full: $(READY)  ## the committed run: GLUE, preset full, into book/notebooks and results (hours)
 	@$(call run,$(NOTEBOOKS),full)
-	@python -m cpd.book full --publish
+	@python -m cpd.study.book full --publish
 
 gate: $(READY)  ## what is published, checked: executed copies, numbers, quotations; part of make test
-	pytest tests/test_book.py tests/test_book_results.py tests/test_results.py
+	pytest tests/book/test_book.py tests/book/test_book_results.py tests/study/test_results.py
 
 figures: $(READY)  ## the committed pages, drawn again from results/ without their runs
-	@python -m cpd.redraw
+	@python -m cpd.study.redraw
 
 book: $(READY)  ## the book of the committed run, in _build/html
 	jupyter-book build book/ -n -W --keep-going --all

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cpd.zoo import AdapterZoo
+    from cpd.zoo.zoo import AdapterZoo
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -129,8 +129,8 @@ def _folder(parser: argparse.ArgumentParser) -> None:
 def _inspect(options: argparse.Namespace) -> None:
     import tempfile
 
-    from cpd.inspection import inspect, table
-    from cpd.zoo import AdapterZoo
+    from cpd.zoo.inspection import inspect, table
+    from cpd.zoo.zoo import AdapterZoo
 
     with tempfile.TemporaryDirectory() as temporary:
         found = inspect(AdapterZoo.from_folders(options.folder, Path(temporary) / "zoo"))
@@ -142,9 +142,9 @@ def _fit(options: argparse.Namespace) -> None:
 
     from accelerate import Accelerator
 
-    from cpd.generator import CondPDiff
-    from cpd.presets import preset
-    from cpd.zoo import AdapterZoo
+    from cpd.methods.cond_pdiff.generator import CondPDiff
+    from cpd.study.presets import preset
+    from cpd.zoo.zoo import AdapterZoo
 
     given = {name: getattr(options, name) for name in ("normalization", "condition", "encoder")}
     learning = replace(preset(options.preset).learning, **{name: value for name, value in given.items() if value})
@@ -165,7 +165,7 @@ def _gathered(folder: Path, work: Path) -> AdapterZoo:
     """Gather a folder of adapters into a zoo in the folder of work, anew; leave nothing there if that fails."""
     import shutil
 
-    from cpd.zoo import AdapterZoo
+    from cpd.zoo.zoo import AdapterZoo
 
     shutil.rmtree(work / "zoo", ignore_errors=True)
     try:
@@ -179,8 +179,8 @@ def _gathered(folder: Path, work: Path) -> AdapterZoo:
 def _generate(options: argparse.Namespace) -> None:
     import shutil
 
-    from cpd.adapters import write_adapter
-    from cpd.generator import CondPDiff
+    from cpd.adapters.layout import write_adapter
+    from cpd.methods.cond_pdiff.generator import CondPDiff
 
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise FileExistsError(f"{options.out} is not an empty folder; choose another one or empty it first")

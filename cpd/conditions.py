@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cpd import artifacts, features
+from cpd import features
+from cpd.runtime import artifacts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cpd import baselines, metrics
-from cpd.finetune import Domain
-from cpd.generator import CondPDiff
-from cpd.parallel import side_by_side
-from cpd.settings import Evaluating
-from cpd.zoo import AdapterZoo
+from cpd.domains.finetune import Domain
+from cpd.domains.finetune_all import side_by_side
+from cpd.domains.settings import Evaluating
+from cpd.measures import distances
+from cpd.methods import controls
+from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.zoo.zoo import AdapterZoo
 
 T = TypeVar("T")
 ARMS = {
@@ -61,21 +62,21 @@ def arms(
     training, held_out = zoo.last(False, task), zoo.last(True, task)
     found = {
         "training": _rows(zoo, training),
-        "reconstruction": baselines.reconstruction(generator, _rows(zoo, training), task),
+        "reconstruction": controls.reconstruction(generator, _rows(zoo, training), task),
         "generated": generated,
-        "run_soup": baselines.run_soups(zoo, task),
-        "soup": baselines.soup(zoo, task),
-        "gaussian": baselines.gaussian(zoo, task, how.controls, seed),
-        "noisy_soup": baselines.noisy_soup(zoo, task, how.controls, seed),
-        "nearest": baselines.nearest(zoo, generated).unique(dim=0),
-        "latent_zero": baselines.latent_zero(generator, task),
+        "run_soup": controls.run_soups(zoo, task),
+        "soup": controls.soup(zoo, task),
+        "gaussian": controls.gaussian(zoo, task, how.controls, seed),
+        "noisy_soup": controls.noisy_soup(zoo, task, how.controls, seed),
+        "nearest": controls.nearest(zoo, generated).unique(dim=0),
+        "latent_zero": controls.latent_zero(generator, task),
         "untrained_generator": generate(task, task, generator.untrained(), how.wrong, how, seed),
         "untrained_adapter": untrained[None],
     }
     if held_out:
         found["original"] = _rows(zoo, held_out)
         found["original_best"] = _rows(zoo, [_best(zoo, zoo.rows[i].run) for i in held_out])
-        found["reconstruction_held_out"] = baselines.reconstruction(generator, found["original"], task)
+        found["reconstruction_held_out"] = controls.reconstruction(generator, found["original"], task)
     return {name: found[name] for name in ARMS if name in found}
 
 
@@ -163,7 +164,7 @@ def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) 
 def nearest_task(zoo: AdapterZoo, vectors: Tensor) -> list[str]:
     """Return the task of the training adapter nearest to each of (n, K) vectors."""
     rows = zoo.training()
-    return [zoo.rows[rows[i]].task for i in metrics.distances(vectors, zoo.vectors[rows]).argmin(axis=1)]
+    return [zoo.rows[rows[i]].task for i in distances.distances(vectors, zoo.vectors[rows]).argmin(axis=1)]
 
 
 def _rows(zoo: AdapterZoo, index: list[int]) -> Tensor:

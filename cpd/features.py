@@ -26,7 +26,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cpd import artifacts
+from cpd.runtime import artifacts
 
 if TYPE_CHECKING:
     from torchvision.models import MobileNetV2

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+TESTS = Path(__file__).parent
+PATHS = ":".join(str(folder) for folder in (TESTS, *TESTS.rglob("*/")))  # what pytest finds the helpers by
+
 
 def launched(folder: Path, *command: object) -> subprocess.CompletedProcess[str]:
     """Run a Python command, a script or ``-m module``, in two processes on the CPU."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from peft import LoraConfig
 
-from cpd.adapters import AdapterLayout
+from cpd.adapters.layout import AdapterLayout
 
 TEXTS = ["Is a film review positive?", "Is this message spam?", "What kind of answer does a question ask for?"]
 HEAD, A, B = (f"base_model.model.{name}.weight" for name in ("head", "q.lora_A", "q.lora_B"))

@@ -10,10 +10,11 @@ import synthetic
 import torch
 from synthetic import Zoo as Synthetic
 
-from cpd import baselines, evaluation
-from cpd.generator import CondPDiff
-from cpd.settings import Evaluating, Learning
-from cpd.zoo import AdapterZoo, Row
+from cpd import evaluation
+from cpd.domains.settings import Evaluating, Learning
+from cpd.methods import controls
+from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.zoo.zoo import AdapterZoo, Row
 
 HOW = Evaluating(generated=3, controls=4, wrong=2, sampler_steps=4)
 LEARNING = Learning(latent=4, ae_steps=4, ae_batch=8, width=16, depth=1, steps=4, batch=8, condition="one_hot")
@@ -129,9 +130,9 @@ def test_the_nearest_by_condition_are_the_last_checkpoints_of_that_task_and_no_o
 ) -> None:
     made = zoo()
     last = vectors_of(made, task="task1", held_out=False, step=5)
-    assert torch.equal(baselines.nearest_by_condition(made, fitted, "task1"), last)
+    assert torch.equal(controls.nearest_by_condition(made, fitted, "task1"), last)
     almost = fitted.conditions["task1"][0] + 0.1 * fitted.conditions["task0"][0]
-    assert torch.equal(baselines.nearest_by_condition(made, fitted, almost), last)
+    assert torch.equal(controls.nearest_by_condition(made, fitted, almost), last)
     none = CondPDiff.fit(made, replace(LEARNING, condition="none"), 0, tmp_path)
     with pytest.raises(ValueError, match="without a condition no task is nearest"):
-        baselines.nearest_by_condition(made, none, "task1")
+        controls.nearest_by_condition(made, none, "task1")

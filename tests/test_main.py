@@ -13,9 +13,9 @@ from peft import PeftModel
 from processes import launched
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from cpd import artifacts
 from cpd.__main__ import main
-from cpd.adapters import AdapterLayout, read_adapter, write_adapter
+from cpd.adapters.layout import AdapterLayout, read_adapter, write_adapter
+from cpd.runtime import artifacts
 
 TEXTS = {"films": "Is a film review positive?", "spam": "Is this message spam?"}
 
@@ -146,7 +146,7 @@ def test_two_processes_fit_one_generator(adapters: Path, tmp_path: Path) -> None
 
 
 def test_interrupted_fit_goes_on(adapters: Path, generator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cpd import fitting
+    from cpd.methods.cond_pdiff import fitting
 
     command = ["fit", str(adapters), "--out", str(adapters.parent / "g"), "--preset", "smoke", "--condition", "one_hot"]
     with monkeypatch.context() as patch:
@@ -254,7 +254,7 @@ def test_full_disk_ends_in_one_sentence_and_no_folder(
 
 
 def test_bugs_keep_their_traceback(adapters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cpd.zoo import AdapterZoo
+    from cpd.zoo.zoo import AdapterZoo
 
     monkeypatch.setattr(AdapterZoo, "from_folders", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

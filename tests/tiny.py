@@ -18,8 +18,8 @@ from transformers import (
     RobertaConfig,
 )
 
-from cpd.settings import Finetuning
-from cpd.tasks.card import Split, TextTask, accuracy, pearson
+from cpd.domains.settings import Finetuning
+from cpd.domains.text.tasks import Split, TextTask, accuracy, pearson
 
 WORDS = {"good": 1, "great": 1, "fine": 1, "bad": 0, "poor": 0, "dull": 0}
 FILLERS = ("film", "book", "meal", "song", "trip", "phone")

@@ -1,8 +1,8 @@
 """The paper's claims and the arms they are tested with, as the code has them: verdicts, figures and names.
 
-- ``{claim} KEY`` with a sentence as its content: verdict, sentence and figure of a claim of ``cpd.claims``;
+- ``{claim} KEY`` with a sentence as its content: verdict, sentence and figure of a claim of ``cpd.study.claims``;
 - ``{verdicts}``: a line per claim with its verdict; ``{tally}``: how many claims have which verdict;
-- ``{arms}``: the table of ``cpd.arms``.
+- ``{arms}``: the table of ``cpd.study.arms``.
 
 All numbers are those of the committed run, whatever run the rest of the book shows.
 
@@ -23,9 +23,9 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from cpd import claims, figures
-from cpd.arms import ARMS, name
-from cpd.claims import CLAIMS, Bounds, Claim, Verdict
+from cpd.study import claims, figures
+from cpd.study.arms import ARMS, name
+from cpd.study.claims import CLAIMS, Bounds, Claim, Verdict
 
 SIGNS = {Verdict.REPRODUCED: "✓", Verdict.COPYING: "=", Verdict.PARTLY: "◐", Verdict.UNSUPPORTED: "✗"}
 

@@ -24,7 +24,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from cpd.lead import lead
+from cpd.study.lead import lead
 
 
 def find(notebook: dict[str, Any], name: str) -> tuple[str, str, str]:

@@ -18,7 +18,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from cpd.figures import described
+from cpd.study.figures import described
 
 
 def is_cell(node: nodes.Node) -> bool:

@@ -1,0 +1,1 @@
+"""Styles of pictures on one text-to-image model."""

@@ -1,0 +1,1 @@
+"""Text tasks on one base encoder."""

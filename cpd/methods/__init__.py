@@ -1,0 +1,1 @@
+"""What writes adapters from a condition: COND P-DIFF, and controls."""

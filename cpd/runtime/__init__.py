@@ -1,0 +1,1 @@
+"""What everything runs on: artifacts, downloads, training loops, devices, executors."""

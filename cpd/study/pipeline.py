@@ -1,0 +1,68 @@
+"""What the notebooks share: the domain, the zoo and the generator of a preset, made once and found again.
+
+Each is an artifact addressed by what makes it, so a notebook loads what an earlier one made, and an interrupted one
+continues. What is done with them is the notebooks' business.
+
+Source: ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from cpd.domains.finetune import Domain
+from cpd.domains.finetune_all import finetune_all
+from cpd.domains.settings import Learning, Preset
+from cpd.domains.text.domain import TextDomain
+from cpd.methods.cond_pdiff import fitting
+from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.runtime import artifacts
+from cpd.runtime.training import fastest_precision
+from cpd.zoo.zoo import AdapterZoo
+
+
+def domain(preset: Preset) -> TextDomain:
+    """Return the tasks of a preset."""
+    return TextDomain(preset.finetuning)
+
+
+def zoo(tasks: Domain, condition: str, seed: int) -> AdapterZoo:
+    """Fine-tune every run of a study, or find those that were, and gather them.
+
+    Args:
+        tasks: what is fine-tuned, and how many runs of it.
+        condition: kind of the conditions.
+        seed: first seed; run i of a task has seed + i, and the last ones are held out.
+
+    Returns:
+        The zoo.
+    """
+    spec = tasks.spec
+    jobs = [(task, seed + i) for task in tasks.names for i in range(spec.runs + spec.held_out)]
+    ordered = finetune_all(tasks, jobs)
+    held_out = [run for run, (_, i) in zip(ordered, jobs, strict=True) if i - seed >= spec.runs]
+    conditions = tasks.conditions(condition)
+    made_by = {
+        "runs": [run.name for run in ordered],
+        "held_out": [run.name for run in held_out],
+        "conditions": conditions,
+    }
+    return AdapterZoo.from_runs(ordered, held_out, conditions, artifacts.address("zoos", made_by))
+
+
+def generator(zoo: AdapterZoo, learning: Learning, seed: int) -> CondPDiff:
+    """Fit a generator to a zoo, or find the one that was.
+
+    Args:
+        zoo: what is learned.
+        learning: how.
+        seed: names the fit.
+
+    Returns:
+        The generator.
+    """
+    made_by = {"zoo": fitting.checked(zoo, "study"), "learning": asdict(learning), "seed": seed}
+    folder = artifacts.address("generators", made_by | {"precision": fastest_precision()})
+    if not artifacts.is_complete(folder):
+        CondPDiff.fit(zoo, learning, seed, folder.with_name(folder.name + ".partial")).save_pretrained(folder)
+    return CondPDiff.from_pretrained(folder)

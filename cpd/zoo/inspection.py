@@ -1,0 +1,147 @@
+"""What is in a zoo before anything is learned from it, as JSON values and as a table.
+
+Adapters are compared as vectors, in weight units. What is learned or generated is not known here.
+
+Source: ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cpd.measures.distances import distances
+from cpd.zoo.zoo import AdapterZoo, Row
+
+NEAR = 1e-3  # two adapters this near, as a share of their norm, count as the same one
+ROWS = 256  # rows in memory at a time
+SHOWN = 10  # entries of a list in the table
+
+
+def inspect(zoo: AdapterZoo) -> dict[str, Any]:
+    """Describe a zoo.
+
+    Args:
+        zoo: adapters; N of them cost N^2 distances.
+
+    Returns:
+        JSON values. Norms and distances are in weight units; "distances" are means over pairs of checkpoints of one
+        run, of runs of one task, and of tasks (null where there is no such pair); "contradictions" are adapters whose
+        nearest adapter of another run has another task.
+    """
+    among = np.concatenate([distances(_rows(zoo, i), zoo.vectors) for i in range(0, len(zoo.rows), ROWS)])
+    norms = np.concatenate([np.linalg.norm(_rows(zoo, i), axis=1) for i in range(0, len(zoo.rows), ROWS)])
+    config = zoo.layout.config
+    return {
+        "adapters": len(zoo.rows),
+        "layout": {
+            "base": config["base_model_name_or_path"],
+            "rank": config["r"],
+            "alpha": config["lora_alpha"],
+            "targets": config["target_modules"],
+            "modules_to_save": config["modules_to_save"],
+            "parameters": zoo.layout.size,
+            "dtypes": sorted(set(zoo.layout.dtypes)),
+        },
+        "tasks": {task: _task(zoo, task, norms) for task in zoo.tasks},
+        "distances": _kinds(zoo.rows, among),
+        "near_duplicates": _near_duplicates(zoo.rows, among, norms),
+        "contradictions": _contradictions(zoo.rows, among),
+        "never_move": _never_move(zoo),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Write what :func:`inspect` found for people to read."""
+    layout, away, still = found["layout"], found["distances"], found["never_move"]
+    lines = [
+        f"{found['adapters']} adapters of {layout['base']}, rank {layout['rank']}, alpha {layout['alpha']:g}, "
+        f"{layout['parameters']:,} parameters ({', '.join(layout['dtypes'])})",
+        f"targets: {_words(layout['targets'])}; saved whole: {_words(layout['modules_to_save'])}",
+        "",
+        f"{'task':<20}{'runs':>6}{'checkpoints':>13}{'mean norm':>11}  condition",
+        *(
+            f"{task:<20}{len(row['runs']):>6}{row['checkpoints']:>13}{row['norm']:>11.3g}  {row['conditions'][0][:60]}"
+            for task, row in found["tasks"].items()
+        ),
+        "",
+        "mean distance between two checkpoints",
+        *(f"  of {name.replace('_', ' '):<18} {_number(value)}" for name, value in away.items()),
+        "",
+        f"parameters that never move: {still['count']:,} of {layout['parameters']:,}",
+        *(f"  {name}: {count:,}" for name, count in list(still["tensors"].items())[:SHOWN]),
+        *_list("near-duplicates", [f"{a} = {b}" for a, b in found["near_duplicates"]]),
+        *_list(
+            "adapters whose nearest one of another run has another task",
+            [f"{row['adapter']} is nearest to {row['nearest']}" for row in found["contradictions"]],
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _task(zoo: AdapterZoo, task: str, norms: np.ndarray) -> dict[str, Any]:
+    own = zoo.of(task)
+    runs = {run: len(zoo.of(task, run)) for run in dict.fromkeys(zoo.rows[i].run for i in own)}
+    return {
+        "runs": runs,
+        "checkpoints": len(own),
+        "norm": float(norms[own].mean()),
+        "conditions": zoo.conditions[task],
+    }
+
+
+def _same(values: list[str]) -> np.ndarray:
+    return np.array(values)[:, None] == np.array(values)[None]
+
+
+def _kinds(rows: list[Row], among: np.ndarray) -> dict[str, float | None]:
+    task, run = _same([row.task for row in rows]), _same([row.run for row in rows])
+    pairs = np.triu(np.ones_like(task), 1)
+    kinds = {"one_run": task & run & pairs, "runs_of_one_task": task & ~run & pairs, "two_tasks": ~task & pairs}
+    return {kind: float(among[mask].mean()) if mask.any() else None for kind, mask in kinds.items()}
+
+
+def _near_duplicates(rows: list[Row], among: np.ndarray, norms: np.ndarray) -> list[tuple[str, str]]:
+    near = np.triu(among <= NEAR * np.minimum(norms[:, None], norms[None]), 1)
+    return [(_name(rows[i]), _name(rows[j])) for i, j in np.argwhere(near)]
+
+
+def _contradictions(rows: list[Row], among: np.ndarray) -> list[dict[str, str]]:
+    others = np.where(_same([row.run for row in rows]), np.inf, among)
+    nearest = others.argmin(axis=1)
+    comparable = {row.task for row in rows if len({other.run for other in rows if other.task == row.task}) > 1}
+    return [
+        {"adapter": _name(row), "nearest": _name(rows[j])}
+        for row, j in zip(rows, nearest, strict=True)
+        if row.task in comparable and rows[j].task != row.task
+    ]
+
+
+def _never_move(zoo: AdapterZoo) -> dict[str, Any]:
+    still = np.ones(zoo.layout.size, dtype=bool)
+    for i in range(0, len(zoo.rows), ROWS):
+        still &= (_rows(zoo, i) == zoo.vectors[0]).all(axis=0)
+    counts = {name: int(still[span].sum()) for name, span in zoo.layout.spans.items()}
+    return {"count": int(still.sum()), "tensors": {name: count for name, count in counts.items() if count}}
+
+
+def _rows(zoo: AdapterZoo, start: int) -> np.ndarray:
+    return np.asarray(zoo.vectors[start : start + ROWS])
+
+
+def _name(row: Row) -> str:
+    return f"{row.run} step {row.step}"
+
+
+def _words(names: list[str] | str | None) -> str:
+    return names if isinstance(names, str) else ", ".join(names or ["nothing"])
+
+
+def _number(value: float | None) -> str:
+    return "no such pair" if value is None else f"{value:.4g}"
+
+
+def _list(title: str, entries: list[str]) -> list[str]:
+    more = [f"  and {len(entries) - SHOWN} more"] if len(entries) > SHOWN else []
+    return [f"{title}: {len(entries)}", *(f"  {entry}" for entry in entries[:SHOWN]), *more]

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from processes import PATHS
+
+from cpd.domains.finetune import finetune, run_spec
+from cpd.domains.text.domain import TextDomain
+from cpd.domains.text.tasks import Split
+from cpd.runtime import artifacts
+
+STEPS, KEEP, KILLED = 50, 14, 45  # states are saved after steps 20 and 40, checkpoints 37 to 50 are kept
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[1].split(":")
+import conftest, test_finetune as t
+domain, calls = t.domain(Path(sys.argv[2])), []
+loss = domain.loss
+def killing(*given):
+    calls.append(1)
+    if len(calls) == t.KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loss(*given)
+domain.loss = killing
+t.finetune(domain, "reviews", 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.encoder(tmp_path_factory.mktemp("base") / "tiny-bert")
+
+
+@pytest.fixture(autouse=True)
+def own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "artifacts"))
+
+
+def domain(base: Path, **changes: object) -> TextDomain:
+    """Dropout on, so that its randomness counts."""
+    return TextDomain(tiny.spec(base, **{"dropout": 0.3, "keep": KEEP} | changes), [replace(tiny.REVIEWS, steps=STEPS)])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "elsewhere"))
+
+
+def test_run_holds_its_last_checkpoints_and_their_scores(base: Path) -> None:
+    made = domain(base)
+    run = finetune(made, "reviews", 0)
+    assert artifacts.verify(run) == run_spec(made, "reviews", 0) and len(contents(run)) == 4
+    record, rows = artifacts.read_json(run / "run.json"), artifacts.open_matrix(run / "vectors.safetensors")
+    assert record["steps"] == list(range(STEPS - KEEP + 1, STEPS + 1)) and rows.shape == (KEEP, made.layout.size)
+    assert (np.diff(rows, axis=0) != 0).any(axis=1).all(), "two steps left the same checkpoint"
+    assert len(record["losses"]) == STEPS and np.isfinite(record["losses"]).all()
+    assert {"25", "50"} <= set(record["curve"])
+    for i, score in enumerate(record["scores"]["select"]):
+        if score is not None:
+            assert score == made.score("reviews", torch.from_numpy(rows[i : i + 1].copy()), "select")[0]
+    assert record["scores"]["select"][-1] == record["curve"]["50"]
+
+
+def test_same_seed_gives_the_same_bytes_and_another_another_run(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = finetune(domain(base), "reviews", 0), finetune(domain(base), "reviews", 1)
+    assert first != other
+    rows = [artifacts.open_matrix(run / "vectors.safetensors") for run in (first, other)]
+    assert not np.array_equal(*rows)
+    elsewhere(monkeypatch, tmp_path)
+    torch.manual_seed(77)
+    again = finetune(domain(base), "reviews", 0)
+    assert again != first and contents(again) == contents(first)
+
+
+def test_finished_run_is_found_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = finetune(domain(base), "reviews", 0)
+    monkeypatch.setattr(TextDomain, "loss", lambda *_: pytest.fail("a finished run was run again"))
+    assert finetune(domain(base, runs=5, held_out=3), "reviews", 0) == first
+
+
+def test_whatever_changes_a_run_changes_its_address(base: Path) -> None:
+    made = domain(base)
+    folders = {artifacts.address("runs", run_spec(made, "reviews", seed)) for seed in (0, 1)}
+    for change in (
+        {"rank": 2},
+        {"dropout": 0.1},
+        {"batch": 9},
+        {"select_rows": 7},
+        {"init_seed": 1},
+        {"keep": 3},
+        {"report_rows": 7},
+    ):
+        folders.add(artifacts.address("runs", run_spec(domain(base, **change), "reviews", 0)))
+    assert len(folders) == 9
+
+
+def test_report_rows_of_the_suites_own_do_not_change_a_run(base: Path) -> None:
+    rows = tiny.REVIEWS.load()[0]
+    own = replace(tiny.REVIEWS, load=lambda: (rows, rows.rows(np.arange(9))))
+    few, many = (run_spec(TextDomain(tiny.spec(base, report_rows=n), [own]), "reviews", 0) for n in (5, 7))
+    assert few == many
+
+
+def test_a_base_encoder_in_a_folder_is_known_by_its_files_and_not_by_where_they_lie(base: Path, tmp_path: Path) -> None:
+    here = run_spec(domain(base), "reviews", 0)
+    moved = Path(shutil.copytree(base, tmp_path / base.name))
+    assert run_spec(domain(moved), "reviews", 0) == here
+    assert str(base.parent) not in str(here)
+    tensors = artifacts.read_tensors(moved / "model.safetensors")
+    artifacts.write_tensors(moved / "model.safetensors", {name: 2 * t for name, t in tensors.items()})
+    assert run_spec(domain(moved), "reviews", 0) != here
+
+
+def test_killed_and_resumed_gives_the_same_bytes(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-c", SCRIPT, PATHS, str(base)]
+    killed = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    (partial,) = (artifacts.root() / "runs").iterdir()
+    assert partial.name.endswith(".partial") and (partial / ".state").exists()
+    calls, loss = [], TextDomain.loss
+    monkeypatch.setattr(TextDomain, "loss", lambda *given: (calls.append(1), loss(*given))[1])
+    resumed = finetune(domain(base), "reviews", 0)
+    assert len(calls) == STEPS - 40, "resuming goes on after step 40"
+    elsewhere(monkeypatch, tmp_path)
+    whole = finetune(domain(base), "reviews", 0)
+    assert len(calls) == STEPS - 40 + STEPS
+    assert contents(resumed) == contents(whole)
+
+
+def test_report_split_is_never_used(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _ = tiny.reviews()
+    runs, asked = [], set()
+    predict = TextDomain.predict
+
+    def watching(self: TextDomain, task: str, vectors: torch.Tensor, split: str) -> np.ndarray:
+        asked.add(split)
+        return predict(self, task, vectors, split)
+
+    monkeypatch.setattr(TextDomain, "predict", watching)
+    for label in (0, 1):
+        report = Split([(f"the song is dull {i}",) for i in range(1000 + label, 1030 + label)], np.full(30, label))
+        card = replace(tiny.REVIEWS, load=lambda report=report: (rows, report))
+        monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / f"report-{label}"))
+        runs.append(contents(finetune(TextDomain(tiny.spec(base), [card]), "reviews", 0)))
+    assert asked == {"select"}
+    assert runs[0] == runs[1], "other report rows made another run"
+
+
+def test_single_checkpoint_and_keep_beyond_the_run(base: Path) -> None:
+    for keep, expected in ((1, 1), (500, STEPS)):
+        made = domain(base, keep=keep)
+        assert len(artifacts.open_matrix(finetune(made, "reviews", 0) / "vectors.safetensors")) == expected
+
+
+def test_loss_that_is_not_finite_leaves_no_run(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = TextDomain.loss
+    monkeypatch.setattr(TextDomain, "loss", lambda *given: loss(*given) * float("nan"))
+    with pytest.raises(ValueError, match="loss of step 0 is nan"):
+        finetune(domain(base), "reviews", 0)
+    assert not any(artifacts.is_complete(folder) for folder in (artifacts.root() / "runs").iterdir())
+
+
+def test_unknown_task_is_refused(base: Path) -> None:
+    with pytest.raises(ValueError, match="no task 'chess'; there are reviews"):
+        finetune(domain(base), "chess", 0)

@@ -1,0 +1,52 @@
+"""The study's own path, from base encoder to generated adapter, on every family of encoders; nothing is made twice."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from cpd.domains.finetune import Domain
+from cpd.domains.settings import Learning
+from cpd.domains.text.domain import TextDomain
+from cpd.methods.cond_pdiff import fitting
+from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.study import pipeline
+from cpd.zoo.zoo import AdapterZoo
+
+LEARNING = Learning(latent=8, ae_steps=6, ae_batch=8, width=32, depth=1, steps=8, batch=16, condition="one_hot")
+
+
+@pytest.fixture(autouse=True)
+def own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "artifacts"))
+
+
+def made(folder: Path, family: str) -> tuple[Domain, AdapterZoo, CondPDiff]:
+    domain = TextDomain(tiny.spec(tiny.encoder(folder / family, family)), tiny.CARDS)
+    zoo = pipeline.zoo(domain, LEARNING.condition, 0)
+    return domain, zoo, pipeline.generator(zoo, LEARNING, 0)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta"])
+def test_generated_adapters_hold_the_frozen_part_of_the_head_exactly_and_score(family: str, tmp_path: Path) -> None:
+    domain, zoo, generator = made(tmp_path, family)
+    model, start = domain.model(), domain.state(domain.model())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    vectors = generator.generate("reviews", 3, seed=0)
+    changed = (vectors != start).any(dim=0)
+    assert 0 < generator.autoencoder.size <= trained
+    assert (int(changed.sum()) < domain.layout.size) == (trained < domain.layout.size)
+    assert torch.equal(vectors[:, ~changed], start[~changed].expand(3, -1))
+    assert int(changed.sum()) <= trained
+    assert domain.score("reviews", vectors, "report").shape == (3,)
+
+
+def test_a_second_call_finds_zoo_and_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, zoo, first = made(tmp_path, "bert")
+    assert [len(zoo.training()), len(zoo.held_out())] == [2 * 2 * 4, 2 * 1 * 4]
+    monkeypatch.setattr(TextDomain, "loss", lambda *_: pytest.fail("a run was made twice"))
+    monkeypatch.setattr(fitting, "fit_autoencoder", lambda *_: pytest.fail("a generator was fitted twice"))
+    _, again, second = made(tmp_path, "bert")
+    assert again.rows == zoo.rows
+    assert torch.equal(first.generate("ratings", 2, 1), second.generate("ratings", 2, 1))
