@@ -129,11 +129,11 @@ def _folder(parser: argparse.ArgumentParser) -> None:
 def _inspect(options: argparse.Namespace) -> None:
     import tempfile
 
+    from cpd.zoo.folders import from_folders
     from cpd.zoo.inspection import inspect, table
-    from cpd.zoo.zoo import AdapterZoo
 
     with tempfile.TemporaryDirectory() as temporary:
-        found = inspect(AdapterZoo.from_folders(options.folder, Path(temporary) / "zoo"))
+        found = inspect(from_folders(options.folder, Path(temporary) / "zoo"))
     print(json.dumps(found, indent=1) if options.json else table(found))
 
 
@@ -165,11 +165,11 @@ def _gathered(folder: Path, work: Path) -> AdapterZoo:
     """Gather a folder of adapters into a zoo in the folder of work, anew; leave nothing there if that fails."""
     import shutil
 
-    from cpd.zoo.zoo import AdapterZoo
+    from cpd.zoo.folders import from_folders
 
     shutil.rmtree(work / "zoo", ignore_errors=True)
     try:
-        return AdapterZoo.from_folders(folder, work / "zoo")
+        return from_folders(folder, work / "zoo")
     except BaseException:
         if work.is_dir() and not any(work.iterdir()):
             work.rmdir()
@@ -179,7 +179,7 @@ def _gathered(folder: Path, work: Path) -> AdapterZoo:
 def _generate(options: argparse.Namespace) -> None:
     import shutil
 
-    from cpd.adapters.layout import write_adapter
+    from cpd.adapters.peft_files import write_adapter
     from cpd.methods.cond_pdiff.generator import CondPDiff
 
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):

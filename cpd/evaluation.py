@@ -8,6 +8,7 @@ Source: ours; the arms are those of the study's design, the intervals Student's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -15,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cpd.domains.finetune import Domain
-from cpd.domains.finetune_all import side_by_side
-from cpd.domains.settings import Evaluating
+from cpd.domains.domain import Domain
 from cpd.measures import distances
 from cpd.methods import controls
 from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.runtime import checks
+from cpd.runtime.executors import side_by_side
 from cpd.zoo.zoo import AdapterZoo
 
 T = TypeVar("T")
@@ -40,6 +41,33 @@ ARMS = {
     "untrained_generator": "the generator before training",
     "untrained_adapter": "the initialization",
 }
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """How much is generated and scored.
+
+    Attributes:
+        generated: adapters per task.
+        controls: adapters per task of each random control (Gaussian, soup plus noise).
+        wrong: adapters per pair of tasks in "generated for task i, scored on task j".
+        sampler: "ddim", "dpm" (DPM-Solver++) or "ddpm" (ancestral).
+        sampler_steps: steps of the sampler.
+        guidance: scale; 1 means off.
+    """
+
+    generated: int = 10
+    controls: int = 10
+    wrong: int = 3
+    sampler: str = "ddim"
+    sampler_steps: int = 50
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.one_of(("ddim", "dpm", "ddpm"), sampler=self.sampler)
+        checks.positive(
+            generated=self.generated, controls=self.controls, wrong=self.wrong, sampler_steps=self.sampler_steps
+        )
 
 
 def arms(

@@ -11,9 +11,10 @@ import torch
 from synthetic import Zoo as Synthetic
 
 from cpd import evaluation
-from cpd.domains.settings import Evaluating, Learning
+from cpd.evaluation import Evaluating
 from cpd.methods import controls
 from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.zoo.zoo import AdapterZoo, Row
 
 HOW = Evaluating(generated=3, controls=4, wrong=2, sampler_steps=4)

@@ -14,6 +14,7 @@ from torch_fidelity import feature_extractor_inceptionv3 as inception
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from cpd import features
+from cpd.measures import frechet
 
 
 def noise(n: int, mean: float, std: float, size: int = 4) -> torch.Tensor:
@@ -26,7 +27,7 @@ def noise(n: int, mean: float, std: float, size: int = 4) -> torch.Tensor:
 
 def test_the_frechet_distance_of_two_normal_laws_is_the_closed_form() -> None:
     """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2); for multiples of the identity that is 4 (1 - 3)^2 + 4 (1 - 2)^2."""
-    found = features.frechet_distance(noise(50, 1.0, 1.0), noise(80, 3.0, 2.0))
+    found = frechet.frechet_distance(noise(50, 1.0, 1.0), noise(80, 3.0, 2.0))
     assert found == pytest.approx(4 * 4 + 4 * 1, rel=1e-4)
 
 
@@ -35,20 +36,20 @@ def test_the_frechet_distance_is_that_of_torchmetrics(rows: tuple[int, int]) -> 
     """Fewer pictures than features, and more."""
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(n, 64, generator=generator) * torch.rand(64, generator=generator) for n in rows)
-    metric = FrechetInceptionDistance(features._Given(64)).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(frechet._Given(64)).set_dtype(torch.float64)
     metric.update(a, real=True)
     metric.update(b + 0.1, real=False)
-    assert features.frechet_distance(a, b + 0.1) == pytest.approx(float(metric.compute()), rel=1e-3)
+    assert frechet.frechet_distance(a, b + 0.1) == pytest.approx(float(metric.compute()), rel=1e-3)
 
 
 def test_both_distances_are_zero_for_equal_laws_and_see_a_shift() -> None:
     a, b = noise(60, 0.0, 1.0), noise(60, 0.0, 1.0)
-    assert features.frechet_distance(a, b) == pytest.approx(0, abs=1e-4)
-    assert abs(features.kernel_distance(a, noise(61, 0.0, 1.0))) < 0.3 < features.kernel_distance(a, b + 1)
+    assert frechet.frechet_distance(a, b) == pytest.approx(0, abs=1e-4)
+    assert abs(frechet.kernel_distance(a, noise(61, 0.0, 1.0))) < 0.3 < frechet.kernel_distance(a, b + 1)
 
 
 def test_a_distance_says_how_many_pictures_are_missing() -> None:
-    for distance in (features.frechet_distance, features.kernel_distance):
+    for distance in (frechet.frechet_distance, frechet.kernel_distance):
         with pytest.raises(ValueError, match="got 5 and 1; 1 missing"):
             distance(noise(5, 0.0, 1.0), torch.zeros(1, 4))
 
@@ -96,7 +97,7 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_kernel_distance_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
-    features.kernel_distance(noise(20, 0.0, 1.0), noise(20, 1.0, 1.0))
+    frechet.kernel_distance(noise(20, 0.0, 1.0), noise(20, 1.0, 1.0))
     assert torch.equal(before, torch.get_rng_state())
 
 

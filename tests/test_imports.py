@@ -9,98 +9,77 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "cpd"
-LEARN = {"adapters", "settings", "training"}
-NETWORKS = {"autoencoder", "conditions", "denoiser", "normalizer"}
-ALLOWED: dict[str, set[str]] = {
-    "settings": set(),
-    "presets": {"settings"},
-    "artifacts": set(),
-    "arms": set(),
-    "figures": {"arms", "figures"},
-    "sketch": {"figures"},
-    "lora": set(),
-    "diffusers_lora": {"artifacts"},
-    "adapters": {"artifacts", "diffusers_lora", "lora"},
-    "training": {"artifacts", "settings"},
-    "normalizer": {"artifacts"},
-    "autoencoder": {"artifacts"},
-    "features": {"artifacts"},
-    "conditions": {"artifacts", "features", "settings"},
-    "denoiser": {"artifacts"},
-    "metrics": {"adapters"},
-    "statistics": set(),
-    "tasks": {"settings", "artifacts", "adapters", "denoiser", "features", "lora", "training", "tasks"},
-    "finetune": LEARN | {"artifacts", "lora"},
-    "zoo": LEARN | {"artifacts", "finetune", "lora", "metrics"},
-    "baselines": {"adapters", "metrics", "settings", "zoo"},
-    "fitting": LEARN | NETWORKS | {"artifacts", "zoo"},
-    "generator": LEARN | NETWORKS | {"artifacts", "fitting", "zoo"},
-    "toy": {"artifacts", "denoiser", "fitting", "metrics", "presets", "settings"},
-    "evaluation": {"baselines", "finetune", "generator", "metrics", "parallel", "settings", "zoo"},
-    "ablation": {"evaluation", "finetune", "generator", "metrics", "settings", "zoo"},
-    "inspection": {"adapters", "artifacts", "baselines", "metrics", "zoo"},
-    "cost": {"adapters", "generator", "settings", "zoo"},
-    "report": {"artifacts", "statistics"},
-    "claims": {"statistics"},
-    "lead": {"arms", "claims", "figures", "report"},
-    "parallel": {"artifacts", "finetune", "settings", "training"},
-    "study": LEARN | {"fitting", "artifacts", "finetune", "generator", "metrics", "parallel", "tasks", "zoo"},
-    "parameters": {"presets"},
-    "papermill_engine": {"artifacts", "parameters"},
-    "book": {"artifacts", "lead", "presets"},
-    "redraw": {"artifacts", "book", "lead", "papermill_engine"},
-    "__main__": LEARN | {"artifacts", "conditions", "generator", "inspection", "metrics", "presets", "zoo"},
-    "__init__": set(),
+ROOMS: dict[str, tuple[int, set[str]]] = {  # floor, and the rooms that are imported
+    "__init__": (0, set()),
+    "runtime": (1, set()),
+    "diffusion": (1, set()),
+    "adapters": (2, {"runtime"}),
+    "features": (2, {"runtime"}),
+    "conditions": (3, {"runtime", "features"}),
+    "measures": (3, {"adapters"}),
+    "domains": (4, {"runtime", "diffusion", "adapters", "features", "measures"}),
+    "zoo": (4, {"runtime", "adapters", "measures"}),
+    "methods": (5, {"runtime", "diffusion", "adapters", "conditions", "measures", "zoo"}),
+    "evaluation": (6, {"runtime", "measures", "domains", "zoo", "methods"}),
+    "study": (7, {"runtime", "diffusion", "adapters", "measures", "domains", "zoo", "methods", "evaluation"}),
+    "__main__": (8, {"adapters", "zoo", "methods", "study"}),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def layer(path: Path) -> str:
-    """Return a module's row in the table; the modules of a folder share one."""
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else path.stem
+def module(path: Path) -> str:
+    """Return a module's name below the package, as in ``zoo.folders``; of a folder's ``__init__`` the folder's."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def room(name: str) -> str:
+    """Return the room that a module is in: the first part of its name."""
+    return name.partition(".")[0]
+
+
+NAMES = {module(path): path for path in MODULES}
 
 
 def imported(source: str) -> set[str]:
-    """Return the rows of the table that a module's source imports, wherever in it."""
+    """Return the modules of the package that a source imports, wherever in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
             assert node.level == 0, "write imports in full"
+            names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
         else:
             continue
-        found |= {name.split(".")[1] for name in names if name.startswith("cpd.")}
-    return found - {"__version__"}
+        below = [name.removeprefix("cpd.") for name in names if name.startswith("cpd.")]
+        found |= {name if name in NAMES else name.rpartition(".")[0] for name in below}
+    return found - {""}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_modules_import_only_what_lies_below_them(path: Path) -> None:
-    assert layer(path) in ALLOWED, f"{path.name} is not in the table; say where it belongs"
-    above = imported(path.read_text()) - ALLOWED[layer(path)]
-    assert not above, f"{path.name} imports {', '.join(sorted(above))}"
+@pytest.mark.parametrize("name", sorted({room(name) for name in NAMES}))
+def test_a_room_imports_exactly_what_the_table_says_and_only_from_below(name: str) -> None:
+    own = [path for each, path in NAMES.items() if room(each) == name]
+    found = {room(each) for path in own for each in imported(path.read_text())} - {name}
+    floor, expected = ROOMS[name]
+    assert found == expected
+    assert not {each for each in found if ROOMS[each][0] >= floor}
 
 
-def test_the_table_has_no_cycle() -> None:
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    needs = {name: imported(path.read_text()) - {name} for name, path in NAMES.items()}
     below: set[str] = set()
-    rest = {name: needs - {name} for name, needs in ALLOWED.items()}
-    while rest:
-        free = {name for name, needs in rest.items() if needs <= below}
-        assert free, f"a cycle among {', '.join(sorted(rest))}"
+    while needs:
+        free = {name for name, needed in needs.items() if needed <= below}
+        assert free, f"a circle among {', '.join(sorted(needs))}"
         below |= free
-        rest = {name: needs for name, needs in rest.items() if name not in free}
+        needs = {name: needed for name, needed in needs.items() if name not in free}
 
 
-def test_an_upward_import_is_seen() -> None:
-    assert imported("def f():\n    from cpd.study import x\n    import cpd.tasks.glue") == {"study", "tasks"}
-    assert imported("from cpd import zoo") == {"zoo"}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_notebooks_do_not_import_each_other(path: Path) -> None:
-    assert "%run" not in path.read_text() and "import notebooks" not in path.read_text()
+def test_imports_are_seen_wherever_they_are() -> None:
+    inside = "def f():\n    from cpd.study import pipeline\n    import cpd.domains.text.glue"
+    assert imported(inside) == {"study.pipeline", "domains.text.glue"}
+    assert imported("from cpd.zoo.zoo import Row\nfrom cpd import features") == {"zoo.zoo", "features"}
 
 
 QUIET = """

@@ -14,7 +14,8 @@ from processes import launched
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from cpd.__main__ import main
-from cpd.adapters.layout import AdapterLayout, read_adapter, write_adapter
+from cpd.adapters.layout import AdapterLayout
+from cpd.adapters.peft_files import read_adapter, write_adapter
 from cpd.runtime import artifacts
 
 TEXTS = {"films": "Is a film review positive?", "spam": "Is this message spam?"}
@@ -254,9 +255,8 @@ def test_full_disk_ends_in_one_sentence_and_no_folder(
 
 
 def test_bugs_keep_their_traceback(adapters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cpd.zoo.zoo import AdapterZoo
 
-    monkeypatch.setattr(AdapterZoo, "from_folders", lambda *_: 1 / 0)
+    monkeypatch.setattr("cpd.zoo.folders.from_folders", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["inspect", str(adapters)])
 

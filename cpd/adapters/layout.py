@@ -9,26 +9,18 @@ rules for ``rank_pattern`` and ``alpha_pattern`` are those of https://github.com
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cpd.adapters import configs, diffusers_files
-from cpd.runtime import artifacts
+from cpd.adapters import configs
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
 PATTERNS = ("rank_pattern", "alpha_pattern")
 
 
@@ -115,7 +107,7 @@ class AdapterLayout:
         state = {}
         for name, shape, dtype in zip(self.names, self.shapes, self.dtypes, strict=True):
             state[name] = vector[self.spans[name]].detach().reshape(shape).to(DTYPES[dtype], copy=True)
-            _require_finite(name, state[name], f"the vector, as {dtype},")
+            require_finite(name, state[name], f"the vector, as {dtype},")
         return state
 
     def require_same(self, other: AdapterLayout, where: str) -> None:
@@ -174,7 +166,7 @@ class AdapterLayout:
             if len(shape) < 2 or shape[0 if side == "A" else 1] != rank:
                 raise ValueError(
                     f"{where} says rank {rank} for {module}, but {name} has shape {shape}; "
-                    f"correct r or rank_pattern in {CONFIG} (grouped convolutions cannot be learned)"
+                    f"correct r or rank_pattern in adapter_config.json (grouped convolutions cannot be learned)"
                 )
 
     def _difference(self, other: AdapterLayout) -> str | None:
@@ -190,71 +182,6 @@ class AdapterLayout:
             if pair[0] != pair[1]:
                 return f"{name} is {pair[1][1]} {pair[1][0]}, expected {pair[0][1]} {pair[0][0]}"
         return None
-
-
-def read_adapter(folder: Path) -> tuple[AdapterLayout, Tensor]:
-    """Read a PEFT folder, or one that diffusers' training scripts left.
-
-    Args:
-        folder: holds ``adapter_config.json`` and ``adapter_model.safetensors``, or diffusers'
-            ``pytorch_lora_weights.safetensors`` alone.
-
-    Returns:
-        The layout, and the (K,) float32 vector.
-
-    Raises:
-        FileNotFoundError: if a file is missing.
-        ValueError: if a file is damaged or a pickle, the adapter is no plain LoRA, or a weight is NaN or infinite.
-    """
-    folder = Path(folder)
-    weights = folder / WEIGHTS
-    if not os.path.lexists(weights) and (pickled := sorted(folder.glob("adapter_model.*"))):
-        raise ValueError(f"{pickled[0]} may be a pickle and is never opened; save the adapter again as {WEIGHTS}")
-    if not os.path.lexists(weights) and (folder / diffusers_files.WEIGHTS).exists():
-        weights = folder / diffusers_files.WEIGHTS
-        state, config = diffusers_files.read(folder)
-    else:
-        state, config = artifacts.read_tensors(weights), artifacts.read_json(folder / CONFIG)
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"{folder / CONFIG} holds {type(config).__name__}, not the fields of a PEFT config; save it again"
-        )
-    layout = AdapterLayout.of(state, config, str(folder))
-    for name in layout.names:
-        _require_finite(name, state[name], str(weights))
-    return layout, layout.flatten(state)
-
-
-def write_adapter(folder: Path, layout: AdapterLayout, vector: Tensor) -> Path:
-    """Write a PEFT folder that ``PeftModel.from_pretrained`` loads, whole or not at all.
-
-    Args:
-        folder: to create; one that holds nothing but an adapter is replaced.
-        layout: names, shapes, dtypes and config.
-        vector: (K,) parameters.
-
-    Returns:
-        ``folder``. Equal arguments give equal bytes.
-
-    Raises:
-        ValueError: if the vector does not fit the layout.
-        FileExistsError: if ``folder`` holds anything else.
-    """
-    folder = Path(folder)
-    state = layout.unflatten(vector)
-    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS}):
-        raise FileExistsError(f"{folder} exists and is no adapter; choose another folder or delete it first")
-    config = {"peft_type": "LORA", "inference_mode": True, **layout.config}
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        artifacts.write_bytes(partial / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
-        artifacts.write_tensors(partial / WEIGHTS, state, {"format": "pt"})
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def delta(layout: AdapterLayout, vector: Tensor) -> dict[str, Tensor]:
@@ -296,6 +223,6 @@ def _require_learnable(name: str, tensor: Tensor, config: Mapping[str, Any], whe
     configs.require_known(name, config, where)
 
 
-def _require_finite(name: str, tensor: Tensor, where: str) -> None:
+def require_finite(name: str, tensor: Tensor, where: str) -> None:
     if not bool(tensor.isfinite().all()):
         raise ValueError(f"{where} has a NaN or infinite weight in {name}; leave this adapter out or save it again")

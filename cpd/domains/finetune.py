@@ -11,35 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from cpd.adapters.layout import AdapterLayout
+from cpd.domains.domain import Domain
 from cpd.domains.settings import Finetuning
 from cpd.runtime import artifacts
 from cpd.runtime.training import Bar, Plan, fastest_precision, train
-
-
-class Domain(Protocol):
-    """What fine-tuning and evaluation need to know of a kind of task."""
-
-    spec: Finetuning
-
-    @property
-    def names(self) -> list[str]: ...
-    @property
-    def layout(self) -> AdapterLayout: ...
-    def model(self) -> nn.Module: ...
-    def state(self, model: Any) -> Tensor: ...
-    def made_of(self, task: str) -> dict[str, str]: ...
-    def steps(self, task: str) -> int: ...
-    def loss(self, model: nn.Module, task: str, generator: torch.Generator) -> Tensor: ...
-    def score(self, task: str, vectors: Tensor, split: str) -> np.ndarray: ...
-    def conditions(self, kind: str) -> dict[str, list[str]]: ...
 
 
 def run_spec(domain: Domain, task: str, seed: int) -> dict[str, Any]:

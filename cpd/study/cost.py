@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from cpd.adapters.layout import AdapterLayout
-from cpd.domains.settings import Learning
 from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.zoo.zoo import AdapterZoo, Row
 
 SIZES = (10_000, 100_000, 1_000_000)

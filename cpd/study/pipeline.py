@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from cpd.domains.finetune import Domain
+from cpd.domains.domain import Domain
 from cpd.domains.finetune_all import finetune_all
-from cpd.domains.settings import Learning, Preset
 from cpd.domains.text.domain import TextDomain
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.runtime import artifacts
 from cpd.runtime.training import fastest_precision
+from cpd.study.presets import Preset
 from cpd.zoo.zoo import AdapterZoo
 
 

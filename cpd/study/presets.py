@@ -7,10 +7,25 @@ are ours, measured on 2 CPU cores.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from cpd.domains.settings import Drawing, Evaluating, Finetuning, Learning, Preset
+from cpd.domains.images.settings import Drawing
+from cpd.domains.settings import Finetuning
+from cpd.evaluation import Evaluating
+from cpd.methods.cond_pdiff.settings import Learning
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One size of the whole study."""
+
+    name: str
+    finetuning: Finetuning = field(default_factory=Finetuning)
+    learning: Learning = field(default_factory=Learning)
+    evaluating: Evaluating = field(default_factory=Evaluating)
+    drawing: Drawing = field(default_factory=Drawing)
+
 
 _SMOKE = Preset(
     "smoke",

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cpd.domains.settings import Learning
-from cpd.methods.cond_pdiff.denoiser import Denoise, Denoiser, Scheduler, noise_generators, sample
+from cpd.diffusion import Denoise, Scheduler, noise_generators, sample
+from cpd.methods.cond_pdiff.denoiser import Denoiser
 from cpd.methods.cond_pdiff.fitting import fit_denoiser
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.study.presets import preset
 
 TRAINING_SAMPLES = 20_000

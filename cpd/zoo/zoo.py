@@ -8,23 +8,17 @@ Source: ours.
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
-from cpd.adapters.configs import natural
-from cpd.adapters.layout import WEIGHTS, AdapterLayout, read_adapter
+from cpd.adapters.layout import AdapterLayout
 from cpd.runtime import artifacts
 
 MATRIX, TABLE, CONDITIONS = "vectors.safetensors", "zoo.json", "conditions.yaml"
-CHECKPOINT = re.compile(r"(checkpoint|ckpt|step|epoch|iter)[-_]?\d+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -129,46 +123,13 @@ class AdapterZoo:
             layouts = [AdapterLayout.from_json(artifacts.read_json(run / "layout.json")) for run in runs]
             for run, layout in zip(runs, layouts, strict=True):
                 layouts[0].require_same(layout, str(run))
-            _write(
+            write(
                 out, layouts[0], rows, (row for run in runs for row in artifacts.open_matrix(run / MATRIX)), conditions
             )
         return cls.load(out)
 
-    @classmethod
-    def from_folders(cls, root: Path, out: Path, held_out: int = 0) -> AdapterZoo:
-        """Gather PEFT folders laid out ``ROOT/TASK/.../adapter_model.safetensors`` with ``ROOT/conditions.yaml``.
 
-        With ``ROOT/TASK/.../RUN/.../CHECKPOINT/`` the first folder below TASK that differs is the run; with
-        ``ROOT/TASK/ADAPTER/`` each adapter is a run of its own, except that folders named like ``checkpoint-100``
-        directly below TASK are checkpoints of one run. Digits at the end of the adapter's folder are its step. Links
-        are followed.
-
-        Args:
-            root: the folder.
-            out: folder of the zoo; must not exist.
-            held_out: runs per task, the last in natural order, that nothing is learned from.
-
-        Raises:
-            FileNotFoundError: if there are no adapters, or no conditions.yaml.
-            ValueError: if a file is damaged, a weight is not finite, an adapter has another layout than the first, or
-                conditions.yaml and the task folders do not agree.
-        """
-        conditions = _conditions(root)
-        folders = [(task, folder) for task in conditions for folder in _adapters(root, task)]
-        if not folders:
-            raise FileNotFoundError(
-                f"there is no TASK/.../{WEIGHTS} in {root}; put each task's adapters in a folder of its name"
-            )
-        layout, _ = read_adapter(folders[0][1])
-        runs = {folder: run for task in conditions for folder, run in _runs(root / task, folders).items()}
-        rows = [Row(task, runs[folder], _step(folder.name)) for task, folder in folders]
-        kept_out = {run for task in conditions for run in _last_runs(rows, task, held_out)}
-        rows = [Row(row.task, row.run, row.step, None, row.run in kept_out) for row in rows]
-        _write(out, layout, rows, (_vector(folder, layout) for _, folder in folders), conditions)
-        return cls.load(out)
-
-
-def _write(
+def write(
     out: Path,
     layout: AdapterLayout,
     rows: Sequence[Row],
@@ -189,98 +150,3 @@ def _write(
         except BaseException:
             shutil.rmtree(partial)  # nothing to resume from: a zoo is gathered in one go
             raise
-
-
-def _vector(folder: Path, layout: AdapterLayout) -> np.ndarray:
-    other, vector = read_adapter(folder)
-    layout.require_same(other, str(folder))
-    return vector.numpy()
-
-
-class _Loader(yaml.SafeLoader):
-    # A key is text even where YAML reads `no` or `1` as something else; of two equal keys none is dropped silently.
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [str(key.value) for key, _ in node.value]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise yaml.YAMLError(f"{twice[0]!r} is there twice")
-        return {name: self.construct_object(value, deep) for name, (_, value) in zip(names, node.value, strict=True)}
-
-
-def _conditions(root: Path) -> dict[str, list[str]]:
-    path = root / CONDITIONS
-    if (root / WEIGHTS).exists():
-        raise ValueError(f"{root} is itself an adapter; give the folder above its task, laid out TASK/.../{WEIGHTS}")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}; write one line `TASK: what the task is` per task folder")
-    try:
-        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not readable YAML ({error}); write one line `TASK: text` per task") from error
-    if not isinstance(given, dict) or not given:
-        raise ValueError(f"{path} must map each task to its text, got {type(given).__name__}; write `TASK: text` lines")
-    there = {folder.name for folder in root.iterdir() if folder.is_dir() and next(_adapters(root, folder.name), None)}
-    if missing := sorted(there - {str(task) for task in given}):
-        raise ValueError(f"{path} says nothing of task {missing[0]!r}; add a line `{missing[0]}: what the task is`")
-    return {_task(root, path, task): _texts(path, task, text) for task, text in given.items()}
-
-
-def _task(root: Path, path: Path, task: object) -> str:
-    name = str(task)
-    if not name or name.startswith(".") or Path(name).name != name or "\\" in name:
-        raise ValueError(
-            f"{path} names the task {name!r}, which is empty, a path or hidden; use the name of a folder in {root}"
-        )
-    if not next(_adapters(root, name), None):
-        raise ValueError(
-            f"{path} names the task {name!r}, but {root / name} holds no {WEIGHTS}; add adapters or drop the line"
-        )
-    return name
-
-
-def _texts(path: Path, task: object, text: object) -> list[str]:
-    given = text if isinstance(text, list) else [text]
-    texts = [each for each in given if isinstance(each, str) and each.strip()]
-    if not texts or len(texts) < len(given):
-        raise ValueError(f"{path} has an empty or unreadable condition for task {task!r}; describe it in a sentence")
-    return texts
-
-
-def _adapters(root: Path, task: str) -> Iterator[Path]:
-    """Yield the folders of a task that hold an adapter's config or weights, whatever state they are in."""
-    found = []
-    for place, below, files in os.walk(root / task, followlinks=True):
-        folder = Path(place)
-        if any(name.startswith(("adapter_config", "adapter_model", "pytorch_lora_weights")) for name in files):
-            found.append(folder)
-        for link in (folder / name for name in below if (folder / name).is_symlink()):
-            if link.resolve() in (above.resolve() for above in (folder, *folder.absolute().parents)):
-                raise ValueError(f"{link} is a link to a folder that holds it; remove the link")
-    # A final adapter beside its checkpoints comes after them.
-    yield from sorted(found, key=lambda folder: natural(f"{folder}/\uffff"))
-
-
-def _runs(task: Path, folders: Sequence[tuple[str, Path]]) -> dict[Path, str]:
-    parts = {folder: folder.relative_to(task).parts for name, folder in folders if name == task.name}
-    above = {
-        folder: names[:-1] if len(names) > 1 or CHECKPOINT.match("".join(names)) else names
-        for folder, names in parts.items()
-    }
-    shared = len(os.path.commonprefix(list(above.values())))
-    return {
-        folder: f"{task.name}/{'/'.join(names[shared : shared + 1] or names[-1:]) or '.'}"
-        for folder, names in above.items()
-    }
-
-
-def _step(name: str) -> int:
-    digits = re.search(r"(\d+)$", name)
-    return int(digits[1]) if digits else 0
-
-
-def _last_runs(rows: Sequence[Row], task: str, count: int) -> list[str]:
-    runs = list(dict.fromkeys(row.run for row in rows if row.task == task))
-    if count >= len(runs) and count:
-        raise ValueError(
-            f"task {task!r} has {len(runs)} run(s), holding out {count} leaves none; hold out fewer or add runs"
-        )
-    return runs[len(runs) - count :] if count else []

@@ -12,8 +12,9 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file, save_file
 
 from cpd.adapters.diffusers_files import WEIGHTS
-from cpd.adapters.layout import delta, read_adapter, write_adapter
-from cpd.zoo.zoo import AdapterZoo
+from cpd.adapters.layout import delta
+from cpd.adapters.peft_files import read_adapter, write_adapter
+from cpd.zoo.folders import from_folders
 
 
 def transformer() -> PixArtTransformer2DModel:
@@ -138,5 +139,5 @@ def test_a_zoo_is_made_of_such_folders(saved: Path) -> None:
         folder.mkdir(parents=True)
         (folder / WEIGHTS).write_bytes((saved / "diffusers" / WEIGHTS).read_bytes())
     (root / "conditions.yaml").write_text("ink: A drawing in ink.\n")
-    zoo = AdapterZoo.from_folders(root, saved / "zoo")
+    zoo = from_folders(root, saved / "zoo")
     assert [row.step for row in zoo.rows] == [1, 2]

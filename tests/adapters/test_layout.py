@@ -10,7 +10,8 @@ from peft import IA3Config, LoraConfig, PeftModel, get_peft_model, get_peft_mode
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from cpd.adapters.configs import natural
-from cpd.adapters.layout import CONFIG, WEIGHTS, AdapterLayout, delta, read_adapter, write_adapter
+from cpd.adapters.layout import AdapterLayout, delta
+from cpd.adapters.peft_files import CONFIG, WEIGHTS, read_adapter, write_adapter
 from cpd.runtime import artifacts
 
 QUERY = "bert.encoder.layer.0.attention.self.query"

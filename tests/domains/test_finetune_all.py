@@ -17,9 +17,10 @@ import torch
 from processes import PATHS
 
 from cpd.domains.finetune import finetune
-from cpd.domains.finetune_all import finetune_all, side_by_side
+from cpd.domains.finetune_all import finetune_all
 from cpd.domains.text.domain import TextDomain
 from cpd.runtime import artifacts
+from cpd.runtime.executors import side_by_side
 
 JOBS = [("reviews", 0), ("ratings", 0), ("reviews", 1)]
 SCRIPT = """

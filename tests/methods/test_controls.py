@@ -5,9 +5,9 @@ import pytest
 import torch
 from synthetic import zoo
 
-from cpd.domains.settings import Learning
 from cpd.methods import controls
 from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.cond_pdiff.settings import Learning
 
 QUICK = Learning(latent=8, ae_steps=5, ae_batch=8, width=32, depth=1, steps=5, batch=16, condition="one_hot")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, wheels
 
 
 @pytest.fixture(autouse=True)
@@ -206,32 +206,32 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_wheel_is_fetched_once_by_its_hash(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = artifacts.sha256(index / "plain_facts-1.0-py3-none-any.whl")
-    wheel = artifacts.fetch_wheel("plain-facts==1.0", digest)
+    wheel = wheels.fetch_wheel("plain-facts==1.0", digest)
     assert zipfile.ZipFile(wheel).read("facts/data.txt") == b"water is wet"
     assert wheel.parent == artifacts.root() / "wheels" and files(wheel.parent) == [wheel.name]
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a cached wheel was downloaded again"))
-    assert artifacts.fetch_wheel("plain-facts==1.0", digest) == wheel
+    assert wheels.fetch_wheel("plain-facts==1.0", digest) == wheel
 
 
 def test_wheel_with_another_hash_is_refused_and_not_kept(index: Path) -> None:
     wrong = hashlib.sha256(b"something else").hexdigest()
     with pytest.raises(ValueError, match=f"facts==1.0 does not have the sha256 {wrong[:12]}"):
-        artifacts.fetch_wheel("plain-facts==1.0", wrong)
+        wheels.fetch_wheel("plain-facts==1.0", wrong)
     assert files(artifacts.root()) == []
 
 
 def test_tampered_wheel_in_the_cache_is_not_used(index: Path) -> None:
     digest = artifacts.sha256(index / "plain_facts-1.0-py3-none-any.whl")
-    cached = artifacts.fetch_wheel("plain-facts==1.0", digest)
+    cached = wheels.fetch_wheel("plain-facts==1.0", digest)
     cached.write_bytes(b"tampered")
-    assert artifacts.sha256(artifacts.fetch_wheel("plain-facts==1.0", digest)) == digest
+    assert artifacts.sha256(wheels.fetch_wheel("plain-facts==1.0", digest)) == digest
 
 
 def test_failed_download_says_what_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "warning\nERROR: No route to host\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(ConnectionError, match=r"facts==1.0 could not be downloaded \(ERROR: No route to host\)"):
-        artifacts.fetch_wheel("plain-facts==1.0", "0" * 64)
+        wheels.fetch_wheel("plain-facts==1.0", "0" * 64)
     assert files(artifacts.root()) == []
 
 

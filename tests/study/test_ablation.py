@@ -7,7 +7,8 @@ import pytest
 import torch
 from synthetic import layout
 
-from cpd.domains.settings import Evaluating, Finetuning
+from cpd.domains.settings import Finetuning
+from cpd.evaluation import Evaluating
 from cpd.study.ablation import assess, first_runs, last_checkpoints, mislabelled
 from cpd.zoo.zoo import AdapterZoo, Row
 

@@ -1,6 +1,6 @@
 """Costs: memory is that of each part alone."""
 
-from cpd.domains.settings import Learning
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.study.cost import measure
 
 

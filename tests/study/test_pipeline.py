@@ -6,11 +6,11 @@ import pytest
 import tiny
 import torch
 
-from cpd.domains.finetune import Domain
-from cpd.domains.settings import Learning
+from cpd.domains.domain import Domain
 from cpd.domains.text.domain import TextDomain
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.study import pipeline
 from cpd.zoo.zoo import AdapterZoo
 

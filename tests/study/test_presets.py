@@ -4,7 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from cpd.domains.settings import Evaluating, Finetuning, Learning
+from cpd.domains.settings import Finetuning
+from cpd.evaluation import Evaluating
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.study.presets import AUTHORS_ALPHA, PRESETS, STYLES, preset
 
 

@@ -25,7 +25,7 @@ def source() -> nbformat.NotebookNode:
     """Return a notebook of two halves."""
     cells = [
         cell(PARAMETERS, "parameters", "parameters"),
-        cell("from cpd import report", "imports"),
+        cell("from cpd.study import report", "imports"),
         cell('raise RuntimeError("the run was run")', "work", "run"),
         cell('found = report.recall("00_a", preset)', "recall"),
         cell('found["score"] * 2', "twice"),

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cpd.diffusion import schedule
 from cpd.measures.distances import sliced_wasserstein
-from cpd.methods.cond_pdiff.denoiser import schedule
 from cpd.study import toy
 
 MIXTURE = toy.three_petals()

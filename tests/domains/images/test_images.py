@@ -16,15 +16,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from cpd import evaluation
-from cpd.adapters.layout import write_adapter
+from cpd.adapters.peft_files import write_adapter
 from cpd.conditions import ConditionEncoder
 from cpd.domains.finetune import run_spec
 from cpd.domains.images import base_model, emoji, pixart, styles
 from cpd.domains.images import domain as image_domain
 from cpd.domains.images.albums import Album, EmojiAlbum, FolderAlbum, Together, album
 from cpd.domains.images.domain import ImageDomain
-from cpd.domains.settings import Drawing, Evaluating, Finetuning, Learning
+from cpd.domains.images.settings import Drawing
+from cpd.domains.settings import Finetuning
 from cpd.domains.text.domain import TextDomain
+from cpd.evaluation import Evaluating
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.runtime import artifacts
 from cpd.study import pipeline
 from cpd.study.presets import STYLES

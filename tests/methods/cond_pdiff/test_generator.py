@@ -9,9 +9,9 @@ import pytest
 import torch
 from synthetic import Zoo, centres, zoo
 
-from cpd.domains.settings import Learning
 from cpd.methods.cond_pdiff import fitting, generator
 from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.cond_pdiff.settings import Learning
 from cpd.runtime.training import train
 
 QUICK = Learning(latent=8, ae_steps=6, ae_batch=8, width=32, depth=1, steps=8, batch=16, condition="one_hot")
