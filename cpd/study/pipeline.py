@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from cpd.domains.domain import Domain
-from cpd.domains.finetune_all import finetune_all
+from cpd.domains.finetune import finetune_all
 from cpd.domains.text.domain import TextDomain
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
-from cpd.runtime import artifacts
-from cpd.runtime.training import fastest_precision
+from cpd.runtime import artifacts, devices
 from cpd.study.presets import Preset
 from cpd.zoo.zoo import AdapterZoo
 
@@ -63,7 +62,8 @@ def generator(zoo: AdapterZoo, learning: Learning, seed: int) -> CondPDiff:
         The generator.
     """
     made_by = {"zoo": fitting.checked(zoo, "study"), "learning": asdict(learning), "seed": seed}
-    folder = artifacts.address("generators", made_by | {"precision": fastest_precision()})
+    where = {"device": devices.device().type, "precision": devices.precision()}
+    folder = artifacts.address("generators", made_by | where)
     if not artifacts.is_complete(folder):
         CondPDiff.fit(zoo, learning, seed, folder.with_name(folder.name + ".partial")).save_pretrained(folder)
     return CondPDiff.from_pretrained(folder)

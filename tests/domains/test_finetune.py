@@ -33,7 +33,7 @@ def killing(*given):
         os.kill(os.getpid(), signal.SIGKILL)
     return loss(*given)
 domain.loss = killing
-t.finetune(domain, "reviews", 0)
+t.finetune(domain, [("reviews", 0)])
 """
 
 
@@ -62,7 +62,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_run_holds_its_last_checkpoints_and_their_scores(base: Path) -> None:
     made = domain(base)
-    run = finetune(made, "reviews", 0)
+    run = finetune(made, [("reviews", 0)])[0]
     assert artifacts.verify(run) == run_spec(made, "reviews", 0) and len(contents(run)) == 4
     record, rows = artifacts.read_json(run / "run.json"), artifacts.open_matrix(run / "vectors.safetensors")
     assert record["steps"] == list(range(STEPS - KEEP + 1, STEPS + 1)) and rows.shape == (KEEP, made.layout.size)
@@ -78,20 +78,20 @@ def test_run_holds_its_last_checkpoints_and_their_scores(base: Path) -> None:
 def test_same_seed_gives_the_same_bytes_and_another_another_run(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, other = finetune(domain(base), "reviews", 0), finetune(domain(base), "reviews", 1)
+    first, other = finetune(domain(base), [("reviews", 0)])[0], finetune(domain(base), [("reviews", 1)])[0]
     assert first != other
     rows = [artifacts.open_matrix(run / "vectors.safetensors") for run in (first, other)]
     assert not np.array_equal(*rows)
     elsewhere(monkeypatch, tmp_path)
     torch.manual_seed(77)
-    again = finetune(domain(base), "reviews", 0)
+    again = finetune(domain(base), [("reviews", 0)])[0]
     assert again != first and contents(again) == contents(first)
 
 
 def test_finished_run_is_found_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = finetune(domain(base), "reviews", 0)
+    first = finetune(domain(base), [("reviews", 0)])[0]
     monkeypatch.setattr(TextDomain, "loss", lambda *_: pytest.fail("a finished run was run again"))
-    assert finetune(domain(base, runs=5, held_out=3), "reviews", 0) == first
+    assert finetune(domain(base, runs=5, held_out=3), [("reviews", 0)])[0] == first
 
 
 def test_whatever_changes_a_run_changes_its_address(base: Path) -> None:
@@ -135,10 +135,10 @@ def test_killed_and_resumed_gives_the_same_bytes(base: Path, tmp_path: Path, mon
     assert partial.name.endswith(".partial") and (partial / ".state").exists()
     calls, loss = [], TextDomain.loss
     monkeypatch.setattr(TextDomain, "loss", lambda *given: (calls.append(1), loss(*given))[1])
-    resumed = finetune(domain(base), "reviews", 0)
+    resumed = finetune(domain(base), [("reviews", 0)])[0]
     assert len(calls) == STEPS - 40, "resuming goes on after step 40"
     elsewhere(monkeypatch, tmp_path)
-    whole = finetune(domain(base), "reviews", 0)
+    whole = finetune(domain(base), [("reviews", 0)])[0]
     assert len(calls) == STEPS - 40 + STEPS
     assert contents(resumed) == contents(whole)
 
@@ -157,7 +157,7 @@ def test_report_split_is_never_used(base: Path, tmp_path: Path, monkeypatch: pyt
         report = Split([(f"the song is dull {i}",) for i in range(1000 + label, 1030 + label)], np.full(30, label))
         card = replace(tiny.REVIEWS, load=lambda report=report: (rows, report))
         monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / f"report-{label}"))
-        runs.append(contents(finetune(TextDomain(tiny.spec(base), [card]), "reviews", 0)))
+        runs.append(contents(finetune(TextDomain(tiny.spec(base), [card]), [("reviews", 0)])[0]))
     assert asked == {"select"}
     assert runs[0] == runs[1], "other report rows made another run"
 
@@ -165,17 +165,17 @@ def test_report_split_is_never_used(base: Path, tmp_path: Path, monkeypatch: pyt
 def test_single_checkpoint_and_keep_beyond_the_run(base: Path) -> None:
     for keep, expected in ((1, 1), (500, STEPS)):
         made = domain(base, keep=keep)
-        assert len(artifacts.open_matrix(finetune(made, "reviews", 0) / "vectors.safetensors")) == expected
+        assert len(artifacts.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors")) == expected
 
 
 def test_loss_that_is_not_finite_leaves_no_run(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loss = TextDomain.loss
     monkeypatch.setattr(TextDomain, "loss", lambda *given: loss(*given) * float("nan"))
     with pytest.raises(ValueError, match="loss of step 0 is nan"):
-        finetune(domain(base), "reviews", 0)
+        finetune(domain(base), [("reviews", 0)])[0]
     assert not any(artifacts.is_complete(folder) for folder in (artifacts.root() / "runs").iterdir())
 
 
 def test_unknown_task_is_refused(base: Path) -> None:
     with pytest.raises(ValueError, match="no task 'chess'; there are reviews"):
-        finetune(domain(base), "chess", 0)
+        finetune(domain(base), [("chess", 0)])[0]

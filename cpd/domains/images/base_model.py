@@ -124,7 +124,6 @@ def fit_transformer(
 
     plan = Plan(steps, how.learning_rate, warmup=steps // 20, ema=how.ema, precision="auto")
     losses = train(model.transformer, loss, plan, seed, folder / ".transformer", "transformer", on_step)
-    model.transformer.cpu()
     return losses
 
 

@@ -10,32 +10,31 @@ section 4.2).
 
 from __future__ import annotations
 
-import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 
 from cpd import features
-from cpd.adapters.layout import AdapterLayout
+from cpd.domains.domain import Domain, model_identity, model_name
 from cpd.domains.images import albums, base_model, pixart
 from cpd.domains.images.albums import Album
-from cpd.domains.images.pixart import Captions, PixArt
+from cpd.domains.images.captions import Captions
+from cpd.domains.images.pixart import CHUNK, PixArt
 from cpd.domains.settings import Finetuning
 from cpd.measures import frechet
-from cpd.runtime import artifacts
-from cpd.runtime.training import fastest_precision
+from cpd.runtime import artifacts, devices
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of PixArt's self- and cross-attention
 STEPS = 200  # of fine-tuning a style
@@ -43,6 +42,7 @@ SAMPLER_STEPS = 10  # of DPM-Solver++
 SHOWN = 8  # most pictures in one image condition
 DRAWS = 32  # image conditions per style that a generator learns from
 TOLD = 50  # pictures of each style that the classifier learns from
+ADAPTERS = {"cpu": 1, "cuda": 32, "mps": 4}  # that draw side by side
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Look:
     inception: float | None
 
 
-class ImageDomain:
+class ImageDomain(Domain):
     """Styles on one text-to-image model.
 
     Args:
@@ -78,10 +78,10 @@ class ImageDomain:
     def __init__(self, spec: Finetuning, album: Album | None = None) -> None:
         if spec.targets != "attention":
             raise ValueError(f"targets is {spec.targets!r}; on pictures adapters go to 'attention' only")
-        self.spec, self.album = spec, album or albums.album(spec.suite, "training")
+        super().__init__(spec)
+        self.album = album or albums.album(spec.suite, "training")
         if unknown := [name for name in spec.tasks if name not in self.album.names]:
             raise ValueError(f"no style {unknown[0]!r}; there are {', '.join(self.album.names)}")
-        self._captions: dict[tuple[str, str], Captions] = {}
         self._latents: dict[str, Tensor] = {}
         self._real: dict[tuple[str, str], Tensor] = {}
         self._identities: dict[str, str] = {}
@@ -94,7 +94,7 @@ class ImageDomain:
         """Names of the styles, in the order of the album."""
         return list(self.spec.tasks or self.album.names)
 
-    def made_of(self, task: str) -> dict[str, str]:
+    def made_of(self, task: str) -> dict[str, Any]:
         """Return what, beside the spec, a run of a style depends on: the base model and the style's pictures."""
         if task not in self._identities:
             self._identities[task] = self.album.identity(task)
@@ -102,18 +102,18 @@ class ImageDomain:
 
     @cached_property
     def _base(self) -> str:
-        where = Path(source(self.spec.base))
-        return f"{where.name} {artifacts.folder_digest(where)}" if where.is_dir() else self.spec.base
+        where = source(self.spec.base)
+        return model_identity(where, where)
 
     @cached_property
     def painter(self) -> PixArt:
         """The base model."""
         return pixart.from_pretrained(source(self.spec.base))
 
-    def model(self) -> PeftModel:
+    def model(self, training: bool = True) -> PeftModel:
         """Return the base transformer with a fresh adapter, the same one each time."""
-        transformer = pixart.from_pretrained(source(self.spec.base)).transformer
-        transformer.name_or_path = Path(self.spec.base).name if Path(self.spec.base).is_dir() else self.spec.base
+        transformer = pixart.transformer(source(self.spec.base))
+        transformer.name_or_path = model_name(self.spec.base)
         config = LoraConfig(
             r=self.spec.rank,
             lora_alpha=self.spec.alpha,
@@ -124,52 +124,73 @@ class ImageDomain:
             torch.manual_seed(self.spec.init_seed)
             return get_peft_model(transformer, config)
 
-    @cached_property
-    def _scorer(self) -> PeftModel:
-        return self.model().eval()
-
-    @cached_property
-    def layout(self) -> AdapterLayout:
-        """Layout of the adapters of all styles."""
-        return AdapterLayout.of(_adapter(self._scorer), self._scorer.peft_config["default"].to_dict())
-
-    def state(self, model: Any) -> Tensor:
-        """Return the adapter that ``model`` carries as a (K,) vector."""
-        return self.layout.flatten(_adapter(model))
-
-    def untrained(self) -> Tensor:
-        """Return the (K,) vector of the initialization that all runs share: no style at all."""
-        return self.state(self.model())
-
     def steps(self, task: str) -> int:
         """Return the number of fine-tuning steps of a style."""
         return max(2, round(STEPS * self.spec.scale))
 
-    def loss(self, model: nn.Module, task: str, generator: torch.Generator) -> Tensor:
-        """Return the denoising error of one batch of styled pictures under their captions."""
-        latents, captions = self.latents(task), self.captions(task, "train")
-        rows = torch.randint(len(latents), (self.spec.batch,), generator=generator)
-        device = next(model.parameters()).device
-        return self.painter.loss(model, latents[rows].to(device), captions[rows], 0.0, generator)
+    def rows(self, task: str, seed: int, step: int) -> np.ndarray:
+        """Return the (b,) training pictures of a step: permutations of all, one after the other."""
+        count, size = len(self.latents(task)), self.spec.batch
+        first, skipped = divmod(step * size, count)
+        epochs = range(first, first + (skipped + size - 1) // count + 1)
+        return np.concatenate([_permutation(count, seed, epoch) for epoch in epochs])[skipped:][:size]
 
-    def draw(self, task: str, vector: Tensor, split: str, numbers: range, seed: int = 0) -> np.ndarray:
-        """Draw the captions of a split, over and over, with an adapter; every adapter starts from the same noise.
+    def loss(
+        self,
+        vectors: Tensor,
+        tasks: Sequence[str],
+        rows: Sequence[np.ndarray],
+        generators: Sequence[torch.Generator] | None,
+    ) -> Tensor:
+        """Return the denoising error of each adapter on styled pictures under their captions.
+
+        Args:
+            vectors: (G, K) adapters.
+            tasks: G names of styles.
+            rows: G times (b,) training pictures.
+            generators: G, of timesteps, noise and dropout; None stands for those of seed 0, without dropout.
+
+        Returns:
+            (G,) means over the b pictures.
+        """
+        parts, base = list(zip(tasks, rows, strict=True)), self.base(training=True)
+        z = torch.stack([self.latents(task)[own] for task, own in parts]).to(self.device)
+        told = [self.captions(task, "train")[own] for task, own in parts]
+        captions = Captions(torch.cat([x.tokens for x in told]), torch.cat([x.mask for x in told])).to(self.device)
+        noise = generators or [torch.Generator().manual_seed(0) for _ in tasks]
+        dropout = generators and [devices.generator_on(self.device, each) for each in generators]
+        with (
+            devices.autocast(self.precision, self.device),
+            base.carrying(vectors.to(self.device), len(rows[0]), dropout) as transformer,
+        ):
+            return self.painter.errors(transformer, z, captions, noise)
+
+    @torch.no_grad()
+    def draw(self, task: str, vectors: Tensor, split: str, numbers: range, seed: int = 0) -> np.ndarray:
+        """Draw the captions of a split, over and over, with adapters; every adapter starts from the same noise.
 
         Args:
             task: whose captions.
-            vector: (K,) adapter.
+            vectors: (n, K) adapters.
             split: "train", "select" or "report".
             numbers: of the pictures; the same number has the same caption and noise whatever else is drawn.
             seed: of the noise.
 
         Returns:
-            (n, s, s, 3) uint8, one of each number.
+            (n, m, s, s, 3) uint8, of each adapter one of each number.
         """
-        set_peft_model_state_dict(self._scorer, self.layout.unflatten(vector))
-        merged = copy.deepcopy(self._scorer).merge_and_unload()  # a quarter faster than beside the weights
-        captions = self.captions(task, split)
-        shown = captions[[i % len(captions) for i in numbers]]
-        return self.painter.draw(merged, shown, seed, SAMPLER_STEPS, numbers=numbers)
+        captions, drawn = self.captions(task, split), []
+        for some in vectors.to(self.device).split(ADAPTERS[self.device.type]):
+            parts = [numbers[i : i + CHUNK] for i in range(0, len(numbers), CHUNK)]
+            drawn.append(np.concatenate([self._paint(some, captions, part, seed) for part in parts], axis=1))
+        return np.concatenate(drawn)
+
+    def _paint(self, vectors: Tensor, captions: Captions, numbers: range, seed: int) -> np.ndarray:
+        everyone = list(numbers) * len(vectors)
+        with self.base(training=False).carrying(vectors, len(numbers)) as transformer:
+            shown = captions[[i % len(captions) for i in everyone]]
+            drawn = self.painter.paint(transformer, shown, seed, SAMPLER_STEPS, numbers=everyone)
+        return drawn.reshape(len(vectors), len(numbers), *drawn.shape[1:])
 
     def score(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
         """Return the share of each adapter's pictures that the style classifier takes for the style.
@@ -183,7 +204,7 @@ class ImageDomain:
             (n,) in [0, 1].
         """
         numbers = range(self.spec.select_rows if split == "select" else self.spec.report_rows)
-        drawn = [features.features(self.draw(task, vector, split, numbers)) for vector in vectors]
+        drawn = [features.features(pictures) for pictures in self.draw(task, vectors, split, numbers)]
         return np.array([(self.classifier.predict(seen.numpy()) == task).mean() for seen in drawn])
 
     def look(self, task: str, vector: Tensor) -> Look:
@@ -198,8 +219,8 @@ class ImageDomain:
         """
         spec = {
             "task": task,
-            "adapter": hashlib.sha256(vector.numpy().tobytes()).hexdigest(),
-            "drawn": [self.spec.report_rows, SAMPLER_STEPS, fastest_precision()],
+            "adapter": hashlib.sha256(vector.cpu().numpy().tobytes()).hexdigest(),
+            "drawn": [self.spec.report_rows, SAMPLER_STEPS, self.device.type],
             "known": {name: self.made_of(name) for name in self.names},
             "inception": features.inception_weights() is not None,
         }
@@ -211,7 +232,7 @@ class ImageDomain:
         return Look(**artifacts.read_json(folder / "look.json"))
 
     def _look(self, task: str, vector: Tensor) -> Look:
-        drawn = self.draw(task, vector, "report", range(self.spec.report_rows))
+        (drawn,) = self.draw(task, vector[None], "report", range(self.spec.report_rows))
         seen, own = features.features(drawn), self.real(task, "report")
         names, counts = np.unique(self.classifier.predict(seen.numpy()), return_counts=True)
         inception = features.inception_weights() and frechet.frechet_distance(
@@ -250,12 +271,7 @@ class ImageDomain:
 
     def captions(self, task: str, split: str) -> Captions:
         """Return the captions of a split, encoded."""
-        texts = self.album.captions(task, split)
-        key = split, "\n".join(texts)
-        if key not in self._captions:
-            once = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-            self._captions[key] = self.painter.encode(list(once))[[once[text] for text in texts]]
-        return self._captions[key]
+        return self.painter.encode(self.album.captions(task, split))
 
     def latents(self, task: str) -> Tensor:
         """Return the (n, c, h, w) latents of the pictures that a style is learned on."""
@@ -271,8 +287,9 @@ class ImageDomain:
         return self._real[task, split]
 
 
-def _adapter(model: Any) -> dict[str, Tensor]:
-    return get_peft_model_state_dict(model, save_embedding_layers=False)  # "auto" would ask the hub for the base
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    random = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(count, generator=random).numpy()
 
 
 def _shown(pictures: np.ndarray, draw: int) -> str:

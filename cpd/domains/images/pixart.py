@@ -1,8 +1,7 @@
 """A PixArt model: captions to pictures, by a diffusion transformer over the latents of an autoencoder.
 
-The parts are ``diffusers``' own classes, in its folder layout; noise levels and sampling are ``denoiser``'s. The small
-model made here reads its captions with the packaged MiniLM; a pipeline from elsewhere brings its T5. What is drawn, and
-how adapters come in, is not known here.
+The parts are ``diffusers``' own classes, in its folder layout; noise levels and sampling are ``diffusion``'s. What is
+drawn, and how adapters come in, is not known here.
 
 Symbols: n pictures, s pixels, latents (n, c, h, w), L caption tokens of E numbers.
 Source: arXiv 2310.00426 (PixArt-alpha); arXiv 2112.10752 (latent diffusion); the small model's sizes are ours.
@@ -11,47 +10,22 @@ Source: arXiv 2310.00426 (PixArt-alpha); arXiv 2112.10752 (latent diffusion); th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cpd.diffusion import diffusion_loss, guided, noise_generator, sample, schedule
-from cpd.domains.text.encoders import source
-from cpd.runtime import artifacts
-from cpd.runtime.training import autocast
+from cpd.diffusion import Scheduler, diffusion_loss, guided, noise_generator, noised, sample, schedule
+from cpd.domains.images.captions import CaptionEncoder, Captions
+from cpd.runtime import artifacts, devices
 
-TOKENS = 16  # of a caption of the small model; longer ones are cut
 SIZE = 32  # pixels of the small model's pictures
 CHUNK = 64  # pictures that go through a network at a time
-
-
-@dataclass(frozen=True)
-class Captions:
-    """Encoded captions.
-
-    Attributes:
-        tokens: (n, L, E) embeddings.
-        mask: (n, L) 1 where there is a token, 0 where there is padding.
-    """
-
-    tokens: Tensor
-    mask: Tensor
-
-    def __getitem__(self, rows: Any) -> Captions:
-        return Captions(self.tokens[rows], self.mask[rows])
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-class CaptionEncoder(Protocol):
-    def __call__(self, captions: Sequence[str]) -> Captions: ...
 
 
 @dataclass(frozen=True)
@@ -64,7 +38,6 @@ class PixArt:
         encode: captions -> embeddings; never tuned.
         prediction: "v_prediction" or "epsilon".
         betas: noise schedule, as in `denoiser.schedule`.
-        null: (1, L, E) the empty caption, for guidance.
     """
 
     transformer: Any
@@ -72,7 +45,16 @@ class PixArt:
     encode: CaptionEncoder
     prediction: str
     betas: str
-    null: Captions
+
+    @property
+    def null(self) -> Captions:
+        """(1, L, E) the empty caption, for guidance."""
+        return self.encode([""])
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The noise levels that the transformer was trained on."""
+        return schedule("ddpm", self.prediction, 1000, self.betas)
 
     @property
     def size(self) -> int:
@@ -83,29 +65,49 @@ class PixArt:
     @torch.no_grad()
     def latents(self, pictures: np.ndarray) -> Tensor:
         """Return (n, c, h, w) latents of (n, s, s, 3) uint8 pictures, in units in which they have variance 1."""
+        vae = self.autoencoder.to(devices.device())
         chunks = torch.from_numpy(np.ascontiguousarray(pictures)).split(CHUNK)
-        encoded = [self.autoencoder.encode(as_signal(chunk)).latent_dist.mode() for chunk in chunks]
-        return torch.cat(encoded) * self.autoencoder.config.scaling_factor
+        encoded = [vae.encode(as_signal(chunk).to(vae.device)).latent_dist.mode().cpu() for chunk in chunks]
+        return torch.cat(encoded) * vae.config.scaling_factor
 
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> np.ndarray:
         """Return (n, s, s, 3) uint8 pictures of (n, c, h, w) latents."""
-        chunks = (latents / self.autoencoder.config.scaling_factor).split(CHUNK)
-        decoded = torch.cat([self.autoencoder.decode(chunk).sample for chunk in chunks])
+        vae = self.autoencoder.to(devices.device())
+        chunks = (latents.to(vae.device) / vae.config.scaling_factor).split(CHUNK)
+        decoded = torch.cat([vae.decode(chunk).sample for chunk in chunks])
         return ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
     def loss(self, transformer: nn.Module, z: Tensor, captions: Captions, drop: float, g: torch.Generator) -> Tensor:
         """Return the denoising error of (n, c, h, w) latents under their captions, some of them replaced by the null.
 
         Args:
-            transformer: the one of this model, or a copy with adapters.
+            transformer: the one of this model.
             z: latents.
             captions: n of them.
             drop: share of captions that are replaced.
             g: of timesteps, noise and dropped captions.
         """
-        scheduler = schedule("ddpm", self.prediction, 1000, self.betas)
-        return diffusion_loss(partial(self._denoise, transformer), scheduler, z, captions, drop, g)
+        return diffusion_loss(partial(self._denoise, transformer), self.scheduler, z, captions, drop, g)
+
+    def errors(
+        self, transformer: nn.Module, z: Tensor, captions: Captions, generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Return the denoising error of every group of latents under their captions.
+
+        Args:
+            transformer: one that carries an adapter for each group.
+            z: (G, b, c, h, w) latents.
+            captions: G b of them.
+            generators: G, of timesteps and noise.
+
+        Returns:
+            (G,) means.
+        """
+        parts = [noised(self.scheduler, own, 0.0, each)[:3] for own, each in zip(z, generators, strict=True)]
+        noisy, t, target = (torch.cat(each) for each in zip(*parts, strict=True))
+        predicted = self._denoise(transformer, noisy, t, captions)
+        return (predicted.float() - target).square().unflatten(0, (len(z), -1)).flatten(1).mean(dim=1)
 
     def draw(
         self,
@@ -116,7 +118,7 @@ class PixArt:
         guidance: float = 1.0,
         numbers: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """Draw one picture per caption; number i starts from the same noise whatever else is drawn beside it.
+        """Draw one picture per caption, in float32; number i has the same noise whatever else is drawn beside it.
 
         Args:
             transformer: the one of this model, or a copy with adapters.
@@ -129,17 +131,28 @@ class PixArt:
         Returns:
             (n, s, s, 3) uint8.
         """
-        config = self.transformer.config
+        chosen, parts = numbers or range(len(captions)), range(0, len(captions), CHUNK)
+        draw = partial(self.paint, transformer, seed=seed, steps=steps, guidance=guidance)
+        return np.concatenate([draw(captions[i : i + CHUNK], numbers=chosen[i : i + CHUNK]) for i in parts])
+
+    @torch.no_grad()
+    def paint(
+        self,
+        transformer: nn.Module,
+        captions: Captions,
+        seed: int,
+        steps: int,
+        guidance: float = 1.0,
+        *,
+        numbers: Sequence[int],
+    ) -> np.ndarray:
+        """Draw as `draw` does, all pictures at once: what a transformer that carries adapters needs."""
+        config, where = self.transformer.config, next(transformer.parameters()).device
         shape = (config.in_channels, config.sample_size, config.sample_size)
-        noise, drawn = [noise_generator(seed, i) for i in numbers or range(len(captions))], []
-        for start in range(0, len(captions), CHUNK):
-            here = slice(start, start + CHUNK)
-            denoise = guided(partial(self._denoise, transformer), guidance)
-            scheduler = schedule("dpm", self.prediction, 1000, self.betas)
-            with autocast("auto", next(transformer.parameters()).device):
-                z = sample(denoise, scheduler, steps, captions[here], shape, noise[here])
-            drawn.append(self.pictures(z))
-        return np.concatenate(drawn)
+        noise = [noise_generator(seed, i) for i in numbers]
+        denoise = guided(partial(self._denoise, transformer), guidance)
+        scheduler = schedule("dpm", self.prediction, 1000, self.betas)
+        return self.pictures(sample(denoise, scheduler, steps, captions.to(where), shape, noise, where))
 
     def _denoise(
         self, transformer: nn.Module, z: Tensor, t: Tensor, captions: Captions | None, dropped: Tensor | None = None
@@ -147,15 +160,15 @@ class PixArt:
         if captions is None:
             captions = self.null[[0] * len(z)]
         elif dropped is not None:
-            keep = ~dropped.to(captions.mask.device)
-            tokens = torch.where(keep[:, None, None], captions.tokens, self.null.tokens)
-            captions = Captions(tokens, torch.where(keep[:, None], captions.mask, self.null.mask))
-        device = next(transformer.parameters()).device
+            null, keep = self.null.to(captions.mask.device), ~dropped.to(captions.mask.device)
+            tokens = torch.where(keep[:, None, None], captions.tokens, null.tokens)
+            captions = Captions(tokens, torch.where(keep[:, None], captions.mask, null.mask))
+        told = captions.to(z.device)
         predicted: Tensor = transformer(
-            z.to(device),
-            encoder_hidden_states=captions.tokens.to(device, z.dtype),
-            encoder_attention_mask=captions.mask.to(device, z.dtype),
-            timestep=t.to(device),
+            z,
+            encoder_hidden_states=told.tokens.to(z.dtype),
+            encoder_attention_mask=told.mask.to(z.dtype),
+            timestep=t,
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
             return_dict=False,
         )[0]
@@ -194,9 +207,8 @@ def small(seed: int) -> PixArt:
             caption_channels=384,
             use_additional_conditions=False,
         )
-    encode = _minilm()
     _write_out_short_attention(transformer)
-    return PixArt(transformer, autoencoder, encode, "v_prediction", "squaredcos_cap_v2", encode([""]))
+    return PixArt(transformer, autoencoder, CaptionEncoder("minilm"), "v_prediction", "squaredcos_cap_v2")
 
 
 def from_pretrained(name: str) -> PixArt:
@@ -208,19 +220,27 @@ def from_pretrained(name: str) -> PixArt:
     Returns:
         The model; captions are read by the pipeline's own T5 where it has one, else by MiniLM.
     """
-    from diffusers import AutoencoderKL, DDPMScheduler, PixArtTransformer2DModel
+    from diffusers import AutoencoderKL, DDPMScheduler
 
     from cpd.domains.images.patches import PatchAutoencoder
 
-    transformer = PixArtTransformer2DModel.from_pretrained(name, subfolder="transformer", torch_dtype=torch.float32)
-    _write_out_short_attention(transformer)
     patches = AutoencoderKL.load_config(name, subfolder="vae")["_class_name"] == PatchAutoencoder.__name__
     kind = PatchAutoencoder if patches else AutoencoderKL
     autoencoder = kind.from_pretrained(name, subfolder="vae", torch_dtype=torch.float32)
     levels = DDPMScheduler.load_config(name, subfolder="scheduler")
-    encode = _minilm() if Path(name).is_dir() and not (Path(name) / "text_encoder").is_dir() else _t5(name)
+    small_one = Path(name).is_dir() and not (Path(name) / "text_encoder").is_dir()
+    encode = CaptionEncoder("minilm" if small_one else name)
     prediction = levels.get("prediction_type", "epsilon")
-    return PixArt(transformer.eval(), autoencoder.eval(), encode, prediction, levels["beta_schedule"], encode([""]))
+    return PixArt(transformer(name), autoencoder.eval(), encode, prediction, levels["beta_schedule"])
+
+
+def transformer(name: str) -> Any:
+    """Load the transformer alone of a PixArt model."""
+    from diffusers import PixArtTransformer2DModel
+
+    model = PixArtTransformer2DModel.from_pretrained(name, subfolder="transformer", torch_dtype=torch.float32)
+    _write_out_short_attention(model)
+    return model.eval()
 
 
 def as_signal(pictures: Tensor) -> Tensor:
@@ -234,34 +254,3 @@ def _write_out_short_attention(transformer: Any) -> None:
 
     if transformer.config.sample_size // transformer.config.patch_size <= 16:
         transformer.set_attn_processor(AttnProcessor())
-
-
-def _minilm() -> CaptionEncoder:
-    from transformers import AutoModel, AutoTokenizer
-
-    where = source("minilm")
-    return partial(_encode, AutoTokenizer.from_pretrained(where), AutoModel.from_pretrained(where).eval(), TOKENS)
-
-
-def _t5(name: str) -> CaptionEncoder:
-    from transformers import AutoTokenizer, T5EncoderModel
-
-    model = T5EncoderModel.from_pretrained(name, subfolder="text_encoder").eval()
-    return partial(_encode, AutoTokenizer.from_pretrained(name, subfolder="tokenizer"), model, 120)
-
-
-@torch.no_grad()
-def _encode(tokenizer: Callable[..., Any], model: nn.Module, length: int, captions: Sequence[str]) -> Captions:
-    tokens: list[Tensor] = []
-    masks: list[Tensor] = []
-    for start in range(0, len(captions), CHUNK):
-        batch = tokenizer(
-            list(captions[start : start + CHUNK]),
-            padding="max_length",
-            truncation=True,
-            max_length=length,
-            return_tensors="pt",
-        )
-        tokens.append(model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state)
-        masks.append(batch["attention_mask"])
-    return Captions(torch.cat(tokens), torch.cat(masks))

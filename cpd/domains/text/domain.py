@@ -1,38 +1,42 @@
-"""Text tasks on one base encoder: the loss of a fine-tuning step, and the score of many adapters in one pass.
+"""Text tasks on one base encoder: the loss of adapters on rows of their tasks, their predictions and scores.
 
-``TextDomain`` is what the zoo, the controls and the evaluation see of text: task names, conditions, a fresh model, a
-loss, predictions and scores. Nothing here knows autoencoders or diffusion.
+``TextDomain`` is what the zoo, the methods and the evaluation see of text. Nothing here knows how adapters are
+written.
 
-Source: ours; grouping rows of like length in a batch as in the transformers Trainer.
+Source: ours; batches of rows of like length are drawn by the law of transformers' Trainer (``group_by_length``).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
-from torch import Tensor, nn
+from peft import PeftModel
+from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from cpd.adapters.layout import AdapterLayout
+from cpd.domains.domain import Domain, digest, model_identity
 from cpd.domains.settings import Finetuning
 from cpd.domains.text import glue, packaged
-from cpd.domains.text.encoders import identity, lora_model, tokenizer
+from cpd.domains.text.encoders import architecture, lora_model, source, tokenizer
 from cpd.domains.text.tasks import Metric, Splits, TextTask, splits
-from cpd.runtime.training import autocast
+from cpd.domains.text.tokens import Tokens, batch, encode
+from cpd.runtime import devices
 
 SUITES: dict[str, tuple[TextTask, ...]] = {"packaged": packaged.TASKS, "glue": glue.TASKS}
-WINDOW = 16  # batches; rows of a step are drawn from a stretch of this length of the rows sorted by length
 EXAMPLES = 4  # labelled rows in one few-shot condition
 DRAWS = 8  # few-shot conditions per task
+ROWS = 64  # of a split that go through the base encoder at a time, and how many adapters side by side
+ADAPTERS = {"cpu": 1, "cuda": 64, "mps": 8}
 
 
-class TextDomain:
+class TextDomain(Domain):
     """The text tasks of one suite on one base encoder.
 
     Args:
@@ -46,15 +50,15 @@ class TextDomain:
     def __init__(self, spec: Finetuning, cards: Sequence[TextTask] | None = None) -> None:
         if cards is None and spec.suite not in SUITES:
             raise ValueError(f"{spec.suite!r} is no suite of text; there are {', '.join(SUITES)}")
-        self.spec = spec
+        super().__init__(spec)
         table = {card.name: card for card in (SUITES[spec.suite] if cards is None else cards)}
         if unknown := [name for name in spec.tasks if name not in table]:
             raise ValueError(f"no task {unknown[0]!r} in suite {spec.suite}; there are {', '.join(table)}")
         self.table, self.cards = table, {name: table[name] for name in spec.tasks or table}
         self.outputs = max(card.outputs for card in table.values())
         self._splits: dict[str, Splits] = {}
-        self._batches: dict[tuple[str, str], list[tuple[np.ndarray, dict[str, Tensor]]]] = {}
-        self._tokens: dict[str, dict[str, list[list[int]]]] = {}
+        self._tokens: dict[tuple[str, str], Tokens] = {}
+        self._orders: dict[tuple[str, int, int], np.ndarray] = {}
         self._known: dict[tuple[str, str, str], np.ndarray] = {}
 
     def __reduce__(self) -> tuple[type[TextDomain], tuple[Finetuning, list[TextTask]]]:
@@ -65,40 +69,33 @@ class TextDomain:
         """Names of the tasks, in the order of the table."""
         return list(self.cards)
 
-    def made_of(self, task: str) -> dict[str, str]:
-        """Return what, beside the spec, a run of a task depends on: the base encoder, wherever it lies, and the cut."""
-        cut = {"report_rows": str(self.spec.report_rows)} if self.splits(task).cut else {}
-        return {"base": self._base} | cut
+    def made_of(self, task: str) -> dict[str, Any]:
+        """Return what, beside the spec, a run depends on: base encoder, rows that it sees, head, classes and metric."""
+        seen, card = self.splits(task), self._card(task)
+        return {
+            "base": self._identity,
+            "rows": digest(seen.train.texts, seen.train.labels, seen.select.texts, seen.select.labels),
+            "outputs": self.outputs,
+            "definition": [list(card.classes), card.metric.__name__],
+        }
 
     @cached_property
-    def _base(self) -> str:
-        return identity(self.spec.base)
+    def _identity(self) -> str:
+        return model_identity(self.spec.base, source(self.spec.base), (".json", ".safetensors", ".txt"))
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Tokenizer of the base encoder."""
         return tokenizer(self.spec.base)
 
-    def model(self) -> PeftModel:
+    def model(self, training: bool = True) -> PeftModel:
         """Return the base encoder with a fresh adapter, the same one each time; the head serves every task."""
-        return lora_model(self.spec, self.outputs)
+        return lora_model(self.spec, self.outputs, training)
 
-    @cached_property
-    def _scorer(self) -> PeftModel:
-        return self.model().eval()
-
-    @cached_property
-    def layout(self) -> AdapterLayout:
-        """Layout of the adapters of all tasks."""
-        return AdapterLayout.of(_adapter(self._scorer), self._scorer.peft_config["default"].to_dict())
-
-    def state(self, model: PeftModel) -> Tensor:
-        """Return the adapter that ``model`` carries as a (K,) vector."""
-        return self.layout.flatten(_adapter(model))
-
-    def untrained(self) -> Tensor:
-        """Return the (K,) vector of the initialization that all runs share."""
-        return self.state(self.model())
+    @property
+    def precision(self) -> str:
+        """Precision of training: float32 where the encoder cannot compute in bfloat16."""
+        return devices.precision() if architecture(self.spec.base).bf16 else "fp32"
 
     def steps(self, task: str) -> int:
         """Return the number of fine-tuning steps of a task."""
@@ -131,27 +128,50 @@ class TextDomain:
         answers = [classes[int(y)] if classes else f"{y:.2f}" for y in chosen.labels]
         return "\n".join(f"{' | '.join(text)} => {answer}" for text, answer in zip(chosen.texts, answers, strict=True))
 
-    def loss(self, model: nn.Module, task: str, generator: torch.Generator) -> Tensor:
-        """Return the loss of one batch: cross entropy, or squared error for a regression.
+    def rows(self, task: str, seed: int, step: int) -> np.ndarray:
+        """Return the (b,) training rows of a step: permutations of all rows, in batches of like length."""
+        size, batches = self.spec.batch, -(-len(self.splits(task).train) // self.spec.batch)
+        epoch, number = divmod(step, batches)
+        if (key := (task, seed, epoch)) not in self._orders:
+            random = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+            lengths = self._encoded(task, "train").lengths.tolist()
+            order = get_length_grouped_indices(lengths, size, generator=random)
+            self._orders[key] = np.resize(order, batches * size)  # a last batch is filled up
+        return self._orders[key][number * size :][:size]
+
+    def loss(
+        self,
+        vectors: Tensor,
+        tasks: Sequence[str],
+        rows: Sequence[np.ndarray],
+        generators: Sequence[torch.Generator] | None,
+    ) -> Tensor:
+        """Return the loss of each adapter on training rows of its task: cross entropy, or squared error of a number.
 
         Args:
-            model: of the kind that :meth:`model` makes.
-            task: its name.
-            generator: draws the rows.
+            vectors: (G, K) adapters.
+            tasks: G names.
+            rows: G times (b,) training rows.
+            generators: G, of dropout; None is none.
+
+        Returns:
+            (G,) means over the b rows.
         """
-        rows = self._draw(task, generator)
-        labels = torch.as_tensor(self.splits(task).train.labels[rows])
-        batch = self._pad(self._train_tokens(task), rows)
-        device = next(model.parameters()).device
-        logits = (
-            model(**{name: x.to(device) for name, x in batch.items()}).logits[:, : self.cards[task].outputs].float()
+        groups, base = len(tasks), self.base(training=True)
+        inputs = batch(
+            [(self._encoded(task, "train"), own) for task, own in zip(tasks, rows, strict=True)], self.device
         )
-        if self.cards[task].classes:
-            return functional.cross_entropy(logits, labels.to(device))
-        return functional.mse_loss(logits[:, 0], labels.to(logits))
+        labels = np.stack([self.splits(task).train.labels[own] for task, own in zip(tasks, rows, strict=True)])
+        random = generators and [devices.generator_on(self.device, each) for each in generators]
+        with (
+            devices.autocast(self.precision, self.device),
+            base.carrying(vectors.to(self.device), len(rows[0]), random) as model,
+        ):
+            logits = model(**inputs).logits.float().unflatten(0, (groups, -1))  # (G, b, outputs)
+        return _losses(logits, torch.from_numpy(labels).to(self.device), [self._card(task) for task in tasks])
 
     def predict(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
-        """Run many adapters over a split: one model, tokens cached and sorted by length, each adapter once.
+        """Run many adapters over a split, each adapter once, in float32.
 
         Args:
             task: its name.
@@ -161,20 +181,23 @@ class TextDomain:
         Returns:
             (n, rows) class index, or number for a regression.
         """
-        return np.stack([self._predict(task, vector, split) for vector in vectors])
+        keys = [(task, split, hashlib.sha256(vector.cpu().numpy().tobytes()).hexdigest()) for vector in vectors]
+        missing = {key: vector for key, vector in zip(keys, vectors, strict=True) if key not in self._known}
+        for some in _parts(list(missing), ADAPTERS[self.device.type]):
+            predicted = self._predict(task, torch.stack([missing[key] for key in some]), split)
+            self._known |= dict(zip(some, predicted, strict=True))
+        return np.stack([self._known[key] for key in keys])
 
-    def _predict(self, task: str, vector: Tensor, split: str) -> np.ndarray:
-        key = task, split, hashlib.sha256(vector.numpy().tobytes()).hexdigest()
-        if key not in self._known:
-            batches, model = self._cached(task, split), self._scorer
-            predicted = np.zeros(len(getattr(self.splits(task), split)))
-            set_peft_model_state_dict(model, self.layout.unflatten(vector))
-            for rows, batch in batches:
-                with torch.inference_mode(), autocast("auto", model.device):
-                    logits = model(**batch).logits[:, : self.cards[task].outputs].float()
-                predicted[rows] = (logits.argmax(1) if self.cards[task].classes else logits[:, 0]).numpy()
-            self._known[key] = predicted
-        return self._known[key]
+    @torch.inference_mode()
+    def _predict(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
+        card, tokens, groups = self._card(task), self._encoded(task, split), len(vectors)
+        predicted, order = np.zeros((groups, len(tokens.lengths))), np.argsort(tokens.lengths, kind="stable")
+        for rows in _parts(order, ROWS):
+            inputs = {name: x.repeat(groups, 1) for name, x in batch([(tokens, rows)], self.device).items()}
+            with self.base(training=False).carrying(vectors.to(self.device), len(rows)) as model:
+                logits = model(**inputs).logits.unflatten(0, (groups, -1))[..., : card.outputs]
+            predicted[:, rows] = (logits.argmax(2) if card.classes else logits[..., 0]).cpu().numpy()
+        return predicted
 
     def score(self, task: str, vectors: Tensor, split: str, metric: Metric | None = None) -> np.ndarray:
         """Score many adapters on a split.
@@ -211,34 +234,24 @@ class TextDomain:
             raise ValueError(f"no task {task!r}; there are {', '.join(self.cards)}")
         return self.cards[task]
 
-    def _tokenize(self, texts: list[tuple[str, ...]]) -> dict[str, list[list[int]]]:
-        columns = [list(column) for column in zip(*texts, strict=True)]
-        return dict(self.tokenizer(*columns, truncation=True, max_length=self.spec.max_length))
-
-    def _train_tokens(self, task: str) -> dict[str, list[list[int]]]:
-        if task not in self._tokens:
-            self._tokens[task] = self._tokenize(self.splits(task).train.texts)
-        return self._tokens[task]
-
-    def _draw(self, task: str, generator: torch.Generator) -> np.ndarray:
-        lengths = [len(ids) for ids in self._train_tokens(task)["input_ids"]]
-        order, size = np.argsort(lengths, kind="stable"), min(self.spec.batch, len(lengths))
-        window = min(WINDOW * size, len(order))
-        start = int(torch.randint(len(order) - window + 1, (1,), generator=generator))
-        return order[start + torch.randperm(window, generator=generator)[:size].numpy()]
-
-    def _pad(self, tokens: Mapping[str, list[list[int]]], rows: np.ndarray) -> dict[str, Tensor]:
-        return dict(self.tokenizer.pad({name: [x[i] for i in rows] for name, x in tokens.items()}, return_tensors="pt"))
-
-    def _cached(self, task: str, split: str) -> list[tuple[np.ndarray, dict[str, Tensor]]]:
-        if (task, split) not in self._batches:
-            tokens = self._tokenize(getattr(self.splits(task), split).texts)
-            order = np.argsort([len(ids) for ids in tokens["input_ids"]], kind="stable")
-            chunks = [order[i : i + 64] for i in range(0, len(order), 64)]
-            self._batches[task, split] = [(rows, self._pad(tokens, rows)) for rows in chunks]
-        return self._batches[task, split]
+    def _encoded(self, task: str, split: str) -> Tokens:
+        if (task, split) not in self._tokens:
+            texts = getattr(self.splits(task), split).texts
+            self._tokens[task, split] = encode(self.tokenizer, texts, self.spec.max_length)
+        return self._tokens[task, split]
 
 
-def _adapter(model: PeftModel) -> dict[str, Tensor]:
-    # By default peft asks the hub, at each call, whether the vocabulary was changed.
-    return get_peft_model_state_dict(model, save_embedding_layers=False)
+def _losses(logits: Tensor, labels: Tensor, cards: Sequence[TextTask]) -> Tensor:
+    """Return (G,) losses of (G, b, outputs) logits; a task does not see the logits of classes that it has not got."""
+    widths = torch.tensor([card.outputs for card in cards], device=logits.device)
+    numbers = torch.tensor([not card.classes for card in cards], device=logits.device)
+    absent = torch.arange(logits.shape[2], device=logits.device) >= widths[:, None]  # (G, outputs)
+    own = logits.masked_fill(absent[:, None], float("-inf"))
+    classes = torch.where(numbers[:, None], 0, labels).long()
+    entropy = functional.cross_entropy(own.flatten(0, 1), classes.flatten(), reduction="none").view(labels.shape)
+    square = (logits[..., 0] - labels.to(logits)) ** 2
+    return torch.where(numbers[:, None], square, entropy).mean(dim=1)
+
+
+def _parts(items: Any, size: int) -> list[Any]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

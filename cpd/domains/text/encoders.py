@@ -12,9 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
@@ -27,13 +25,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from cpd.domains.domain import model_name
 from cpd.domains.settings import Finetuning
-from cpd.runtime import artifacts
+from cpd.runtime import devices
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 HUB = ("bert-base-uncased", "roberta-base", "microsoft/deberta-base")
 ENCODERS = ("minilm", *HUB)
-ATTENTION = "eager"  # PyTorch's fused attention has a backward pass on the CPU that takes half of a step's time
 FRESH = ("classifier", "pooler")  # modules that a pretrained encoder may lack; they get the seeded initialization
 
 
@@ -46,12 +44,14 @@ class Architecture:
         attention: modules of the choice "attention".
         head: the last linear layer of the classification head.
         bf16: whether its forward pass can be computed in bfloat16.
+        fused: whether transformers has a fused kernel for its attention.
     """
 
     query_value: tuple[str, ...]
     attention: tuple[str, ...]
     head: str
     bf16: bool = True
+    fused: bool = True
 
 
 _BERT = ("query", "key", "value", "attention.output.dense")
@@ -62,6 +62,7 @@ ARCHITECTURES = {
         ("in_proj",),
         ("in_proj", "pos_proj", "pos_q_proj", "attention.output.dense"),
         "classifier",
+        fused=False,
         bf16=False,  # its attention mask is the smallest float32, which bfloat16 cannot hold
     ),
 }
@@ -85,12 +86,17 @@ def source(base: str) -> str:
     raise ValueError(f"no encoder {base!r}; there are {', '.join(ENCODERS)}, or give the folder of a saved model")
 
 
-def identity(base: str) -> str:
-    """Return what tells a base encoder from all others: its name, a hash of its files (of a folder), its attention."""
-    if base == "minilm" or base in HUB:
-        return f"{base}, {ATTENTION} attention"
-    digest = artifacts.folder_digest(Path(source(base)), (".json", ".safetensors", ".txt"))
-    return f"{public_name(base)} {digest}, {ATTENTION} attention"
+def architecture(base: str) -> Architecture:
+    """Return where LoRA goes in a base encoder.
+
+    Raises:
+        ValueError: if the encoder is unknown, or its architecture is not in :data:`ARCHITECTURES`.
+    """
+    kind = AutoConfig.from_pretrained(source(base)).model_type
+    if kind not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"{base} is a {kind} model; LoRA targets are known for {known}")
+    return ARCHITECTURES[kind]
 
 
 def tokenizer(base: str) -> PreTrainedTokenizerBase:
@@ -98,12 +104,13 @@ def tokenizer(base: str) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(source(base))
 
 
-def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
+def lora_model(spec: Finetuning, outputs: int, training: bool) -> PeftModel:
     """Make a base encoder with a fresh adapter: the same one for every call with equal arguments.
 
     Args:
         spec: base, targets, rank, alpha, dropout and the seed of the initialization.
         outputs: logits of the head.
+        training: whether gradients will be asked of it.
 
     Returns:
         A PEFT model whose trainable parameters are LoRA's A and B and the head's last linear layer. The base model's
@@ -112,26 +119,20 @@ def lora_model(spec: Finetuning, outputs: int) -> PeftModel:
     Raises:
         ValueError: if the encoder is unknown or incomplete, or its architecture is not in :data:`ARCHITECTURES`.
     """
-    where = source(spec.base)
+    where, place = source(spec.base), architecture(spec.base)
     config = AutoConfig.from_pretrained(where, num_labels=outputs)
-    if config.model_type not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ValueError(f"{spec.base} is a {config.model_type} model; LoRA targets are known for {known}")
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "classifier_dropout"):
         if hasattr(config, name):
             setattr(config, name, 0.0)
-    architecture = ARCHITECTURES[config.model_type]
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(spec.init_seed)
         base, about = AutoModelForSequenceClassification.from_pretrained(
-            where, config=config, attn_implementation=ATTENTION, output_loading_info=True
+            where, config=config, attn_implementation=_attention(place, training), output_loading_info=True
         )
         base.name_or_path = public_name(spec.base)
-        if not architecture.bf16:
-            _compute_in_float32(base)
-        model = get_peft_model(base, _lora_config(spec, architecture, _fresh(base, about["missing_keys"], spec.base)))
+        model = get_peft_model(base, _lora_config(spec, place, _fresh(base, about["missing_keys"], spec.base)))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, architecture))
+        parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, place))
     return model
 
 
@@ -151,15 +152,9 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _compute_in_float32(base: PreTrainedModel) -> None:
-    forward = base.forward
-
-    @wraps(forward)
-    def exact(*given: Any, **named: Any) -> Any:
-        with torch.autocast(base.device.type, enabled=False):
-            return forward(*given, **named)
-
-    base.forward = exact
+def _attention(place: Architecture, training: bool) -> str:
+    slow = training and devices.device().type == "cpu"  # there a fused backward pass takes half of a step's time
+    return "sdpa" if place.fused and not slow else "eager"
 
 
 def _fresh(base: PreTrainedModel, missing: Iterable[str], name: str) -> list[str]:
@@ -189,4 +184,4 @@ def _is_head(name: str, architecture: Architecture) -> bool:
 
 def public_name(base: str) -> str:
     """Return the name under which others find a base encoder: never a path on this machine."""
-    return MINILM if base == "minilm" else base if base in HUB else Path(base).name
+    return MINILM if base == "minilm" else model_name(base)

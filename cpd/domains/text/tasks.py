@@ -116,13 +116,13 @@ def splits(task: TextTask, select_rows: int, report_rows: int) -> Splits:
         The three parts.
     """
     rows, report = task.load()
+    seen = set(report.texts) if report else set()
     order = np.random.default_rng(0).permutation(_unique(rows))
     if cut := report is None:
         count = min(report_rows, len(order) // 5)
         report, order = rows.rows(order[:count]), order[count:]
     else:
         report = report.rows(np.random.default_rng(0).permutation(len(report))[:report_rows])
-    seen = set(report.texts)
     order = np.array([i for i in order if rows.texts[i] not in seen])
     count = min(select_rows, len(order) // 10)
     return Splits(rows.rows(order[count:]), rows.rows(order[:count]), report, cut)

@@ -83,10 +83,10 @@ def test_an_adapter_draws_the_same_through_peft(base: Path, tmp_path: Path) -> N
     write_adapter(tmp_path / "adapter", made.layout, vector)
     loaded = PeftModel.from_pretrained(pixart.from_pretrained(str(base)).transformer, str(tmp_path / "adapter")).eval()
     captions = made.captions("night", "select")[:2]
-    own = made.draw("night", vector, "select", range(2))
+    own = made.draw("night", vector[None], "select", range(2))[0]
     assert loaded.peft_config["default"].base_model_name_or_path == base.name, "a name, not a path"
     beside = made.painter.draw(loaded, captions, 0, image_domain.SAMPLER_STEPS)
-    without = made.draw("night", made.untrained(), "select", range(2))
+    without = made.draw("night", made.untrained()[None], "select", range(2))[0]
     merged, gone = (np.abs(own.astype(float) - other).mean() for other in (beside, without))
     assert merged < 1 and gone > 10 * merged, "an adapter in the weights draws as one beside them, up to rounding"
 
@@ -120,8 +120,8 @@ def test_a_pictures_number_names_its_caption_and_its_noise(base: Path) -> None:
     made = domain(base)
     count = len(made.captions("night", "select"))
     vector = made.untrained()
-    drawn = made.draw("night", vector, "select", range(count + 2))
-    some = made.draw("night", vector, "select", range(1, count + 2, count))
+    drawn = made.draw("night", vector[None], "select", range(count + 2))[0]
+    some = made.draw("night", vector[None], "select", range(1, count + 2, count))[0]
     assert np.abs(drawn[1::count].astype(int) - some.astype(int)).max() <= 1
     assert not np.array_equal(drawn[1], drawn[count + 1]), "the caption comes again, its noise does not"
 
@@ -231,12 +231,12 @@ def saved_pipeline(folder: Path) -> Path:
 
 def test_the_papers_pipeline_is_tuned_and_draws(tmp_path: Path) -> None:
     made = domain(saved_pipeline(tmp_path / "pixart-xl"))
-    model = made.model()
-    loss = made.loss(model, "night", torch.Generator().manual_seed(0))
-    loss.backward()
+    vectors = made.untrained()[None].requires_grad_()
+    made.loss(vectors, ["night"], [made.rows("night", 0, 0)], [torch.Generator().manual_seed(0)]).sum().backward()
     assert made.painter.prediction == "epsilon" and made.painter.betas == "linear"
-    assert any(p.grad is not None and p.grad.abs().sum() > 0 for n, p in model.named_parameters() if "lora_B" in n)
-    assert made.draw("night", made.state(model), "select", range(2)).shape[0] == 2
+    moved = {name for name, span in made.layout.spans.items() if vectors.grad[0, span].abs().sum() > 0}
+    assert moved and all("lora_B" in name for name in moved), "B is 0 at first, and so is the gradient of A"
+    assert made.draw("night", made.untrained()[None], "select", range(2)).shape[:2] == (1, 2)
 
 
 def test_a_run_is_another_where_base_or_style_is_and_the_same_wherever_the_base_lies(
@@ -269,8 +269,8 @@ def test_a_suite_of_the_other_domain_is_refused(base: Path) -> None:
 
 def test_an_adapter_of_another_base_is_refused(base: Path) -> None:
     made = domain(base)
-    with pytest.raises(ValueError, match=rf"this layout needs \({made.layout.size},\)"):
-        made.draw("night", torch.zeros(made.layout.size + 1), "select", range(2))
+    with pytest.raises(ValueError, match=rf"this layout needs \(G, {made.layout.size}\)"):
+        made.draw("night", torch.zeros(1, made.layout.size + 1), "select", range(2))
 
 
 def test_all_styles_together_are_one_after_the_other() -> None:
@@ -305,7 +305,7 @@ def test_a_folder_of_ones_own_pictures_is_a_suite(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("CPD_ALBUM_DIR", str(tmp_path))
     made = ImageDomain(replace(STYLES["smoke"].finetuning, suite="folder", base=str(base), tasks=()))
     assert made.names == ["blue", "red"]
-    assert made.loss(made.model(), "red", torch.Generator().manual_seed(0)).isfinite()
+    assert made.loss(made.untrained()[None], ["red"], [made.rows("red", 0, 0)], None).isfinite()
     (tmp_path / "training" / "red" / "5.jpg").unlink()
     with pytest.raises(ValueError, match=r"style 'red' has 5 pictures in .*red, 1 are missing"):
         made.album.pictures("red", "report", 8)

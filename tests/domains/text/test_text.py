@@ -109,9 +109,9 @@ def test_constant_predictions_score_zero_and_not_nan() -> None:
 def test_every_family_is_tuned_and_scores_the_same_through_peft(
     bases: dict[str, Path], family: str, targets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cpd.runtime.training.fastest_precision", lambda _: "fp32")
+    monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "fp32")
     made = domain(bases[family], targets=targets, rank=2)
-    run = finetune(made, "reviews", seed=0)
+    run = finetune(made, [("reviews", 0)])[0]
     vectors = torch.from_numpy(np.array(artifacts.open_matrix(run / "vectors.safetensors")))
     assert vectors.shape == (4, made.layout.size) and (vectors[-1] - vectors[0]).norm() > 0
     vector = vectors[-1] + 0.05 * torch.randn(made.layout.size, generator=torch.Generator().manual_seed(0))
@@ -140,7 +140,7 @@ def test_only_the_last_layer_of_a_head_moves(bases: dict[str, Path]) -> None:
         ("deberta", "pooler.dense.weight", "classifier.weight"),
     ):
         made = domain(bases[family], batch=16, learning_rate=1e-2)
-        rows = artifacts.open_matrix(finetune(made, "reviews", 0) / "vectors.safetensors")
+        rows = artifacts.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors")
         start = made.untrained().numpy()
         spans = {name: span for name, span in made.layout.spans.items() if name.endswith((frozen, moving))}
         assert len(spans) == 2, f"{family}: the head is part of the vector"
@@ -153,23 +153,22 @@ def test_only_the_last_layer_of_a_head_moves(bases: dict[str, Path]) -> None:
 def test_every_family_runs_where_the_processor_computes_in_bfloat16(
     bases: dict[str, Path], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cpd.runtime.training.fastest_precision", lambda _: "bf16")
+    monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "bf16")
     made = domain(bases[family], keep=1)
-    rows = np.array(artifacts.open_matrix(finetune(made, "reviews", 0) / "vectors.safetensors"))
+    rows = np.array(artifacts.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors"))
     assert np.isfinite(rows).all() and not np.array_equal(rows[0], made.untrained().numpy())
 
 
 def test_no_step_asks_the_hub(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     made = domain(bases["bert"])
-    model = made.model()
     monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *_, **__: pytest.fail("asked"))
-    assert torch.equal(made.state(model), made.untrained())
+    assert made.layout.size == len(made.untrained())
 
 
 def test_learning_learns(bases: dict[str, Path]) -> None:
     cards = [replace(tiny.REVIEWS, steps=150)]
     made = TextDomain(tiny.spec(bases["bert"], learning_rate=3e-2, batch=16, rank=4), cards)
-    run = finetune(made, "reviews", 0)
+    run = finetune(made, [("reviews", 0)])[0]
     vectors = torch.from_numpy(np.array(artifacts.open_matrix(run / "vectors.safetensors")))
     before, after = made.score("reviews", torch.stack([made.untrained(), vectors[-1]]), "report")
     assert after > 0.85 and after > before + 0.15
@@ -198,8 +197,9 @@ def test_predictions_are_in_the_order_of_the_rows(bases: dict[str, Path]) -> Non
     whole = made.predict("ratings", vector, "report")[0]
     rows = made.splits("ratings").report
     made._splits["ratings"] = replace(made.splits("ratings"), report=rows.rows(np.arange(48)[::-1]))
-    made._batches.clear()
-    np.testing.assert_allclose(made.predict("ratings", vector, "report")[0], whole[::-1], atol=2e-2)
+    made._tokens.clear()
+    made._known.clear()
+    np.testing.assert_allclose(made.predict("ratings", vector, "report")[0], whole[::-1], atol=1e-5)
 
 
 def test_wrong_rows_are_those_of_another_class_or_a_tenth_off(bases: dict[str, Path]) -> None:
@@ -307,6 +307,5 @@ def test_pairs_reach_the_model_as_pairs(bases: dict[str, Path]) -> None:
         return Split([(f"film {i}", "is good") for i in range(60)], np.arange(60) % 2), None
 
     made = TextDomain(tiny.spec(bases["bert"]), [TextTask("pairs", "Pairs.", ("a", "b"), tasks.accuracy, 4, pairs)])
-    _, batch = made._cached("pairs", "report")[0]
-    separators = (batch["input_ids"] == made.tokenizer.sep_token_id).sum(1)
+    separators = (made._encoded("pairs", "report").arrays["input_ids"] == made.tokenizer.sep_token_id).sum(1)
     assert separators.tolist() == [2] * 12

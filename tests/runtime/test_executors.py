@@ -16,8 +16,7 @@ import tiny
 import torch
 from processes import PATHS
 
-from cpd.domains.finetune import finetune
-from cpd.domains.finetune_all import finetune_all
+from cpd.domains.finetune import finetune, finetune_all
 from cpd.domains.text.domain import TextDomain
 from cpd.runtime import artifacts
 from cpd.runtime.executors import side_by_side
@@ -27,7 +26,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[1].split(":")
-import conftest, test_finetune_all as t
+import conftest, test_executors as t
 if __name__ == "__main__":
     t.finetune_all(t.domain(Path(sys.argv[2]), 2_000), t.JOBS)
 """
@@ -51,7 +50,7 @@ def test_the_bytes_are_those_of_one_run_after_the_other_on_one_thread(
     monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "alone"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    alone = bytes_of([finetune(domain(base), *job) for job in JOBS])
+    alone = bytes_of([finetune(domain(base), [job])[0] for job in JOBS])
     torch.set_num_threads(threads)
     assert together == alone
     monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "one-core"))
