@@ -1,8 +1,8 @@
 """Papermill's engine for the notebooks of this repository, a plug-in (``papermill.engine``) named ``cpd``.
 
 It checks the parameters before any work, lets the kernel talk over local sockets, and leaves an executed notebook
-without what differs between equal runs. Which notebooks it runs and where their copies go is ``papermill_command``'s business;
-what they compute is not known here.
+without what differs between equal runs. Which notebooks it runs and where their copies go is the business of
+``papermill_command``; what they compute is not known here.
 
 Source: ours.
 """

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAPERMILL = [sys.executable, "-c", "from cpd.study.papermill_command import main; main()"]
+PAPERMILL = str(Path(sys.executable).with_name("papermill"))  # ours, where cpd was installed last
 PARAMETERS = 'preset: str = "laptop"  # size\nn: int = 2  # things, 1..10\nrate: float = 0.5  # per step, 0..1'
 WORK = 'from pathlib import Path\nPath("worked").touch()\nprint("n is", n)'
 
@@ -49,7 +49,7 @@ def papermill(root: Path, *arguments: str, cwd: Path | None = None, **options: A
     kept = {name: value for name, value in os.environ.items() if name != "CPD_ARTIFACTS"}
     settings = {"capture_output": True, "stdin": subprocess.DEVNULL, "text": True, "check": False, "timeout": 600}
     environment = kept | {"PYTHONPATH": str(root), "JUPYTER_PATH": str(root / "jupyter")}
-    return subprocess.run([*PAPERMILL, *arguments], cwd=cwd or root, env=environment, **settings | options)
+    return subprocess.run([PAPERMILL, *arguments], cwd=cwd or root, env=environment, **settings | options)
 
 
 def output(root: Path, name: str = "00_quick", preset: str = "laptop") -> Path:
