@@ -110,7 +110,8 @@ def _together(domain: Domain, jobs: Sequence[Job], bar: tqdm[Any]) -> None:
     devices.deterministic()
     start, trained = domain.untrained().to(domain.device), domain.trained.nonzero()[:, 0].to(domain.device)
     with ExitStack() as open_runs:
-        started = [open_runs.enter_context(closing(_running(domain, task, seed))) for task, seed in jobs]
+        in_order = sorted(jobs, key=lambda job: run_folder(domain, *job))  # two processes never wait for each other
+        started = [open_runs.enter_context(closing(_running(domain, task, seed))) for task, seed in in_order]
         going = [(each, run) for each in started if (run := next(each, None))]
         while going:
             runs = [run for _, run in going]
@@ -127,7 +128,9 @@ def _together(domain: Domain, jobs: Sequence[Job], bar: tqdm[Any]) -> None:
 def _running(domain: Domain, task: str, seed: int) -> Generator[_Run, float, None]:
     """Yield a run whenever it needs a gradient, and take its loss; the folder is complete when this ends."""
     spec = run_spec(domain, task, seed)
-    with artifacts.building(run_folder(domain, task, seed), spec) as folder:
+    with artifacts.making(run_folder(domain, task, seed), spec) as folder:
+        if folder is None:  # another process made it meanwhile
+            return
         run = _Run(domain, task, seed, folder, json.dumps(spec, sort_keys=True))
         while run.steps_done < run.plan.steps:
             loss = yield run

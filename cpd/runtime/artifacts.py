@@ -111,10 +111,10 @@ def _finish(partial: Path, folder: Path, spec: Mapping[str, Any] | None) -> None
 def locked(path: Path) -> Iterator[None]:
     """Let one process at a time make what will be at ``path``; the others wait here.
 
-    The lock is the file ``NAME.lock`` beside it, which goes when the block succeeds: there is nothing left to make.
+    The lock is the hidden file ``.NAME.lock`` beside it, which goes when the block succeeds: there is nothing left to make.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(path.name + ".lock"), is_singleton=True, poll_interval=0.2)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True, poll_interval=0.2)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -46,9 +46,9 @@ def trained(how: Drawing, seed: int) -> Path:
     if artifacts.is_complete(KEPT) and artifacts.verify(KEPT) == spec:
         return KEPT
     folder = artifacts.address("drawing", spec)
-    if not artifacts.is_complete(folder):
-        first = _trained_on_plain(how, seed)
-        with artifacts.building(folder, spec) as partial:
+    with artifacts.making(folder, spec) as partial:
+        if partial:
+            first = _trained_on_plain(how, seed)
             shutil.copytree(first / "samples", partial / "samples", dirs_exist_ok=True)
             model = pixart.from_pretrained(str(first))
             styled = fit_transformer(model, how, how.styled_steps, how.styled, seed, partial, how.steps)
@@ -64,8 +64,8 @@ def _trained_on_plain(how: Drawing, seed: int) -> Path:
     for later in ("styled_steps", "styled"):
         del spec[later]
     folder = artifacts.address("drawing", spec)
-    if not artifacts.is_complete(folder):
-        with artifacts.building(folder, spec) as partial:
+    with artifacts.making(folder, spec) as partial:
+        if partial:
             model = pixart.small(seed)
             artifacts.write_json(partial / "variances.json", fit_autoencoder(model, how.variants, seed))
             losses = fit_transformer(model, how, how.steps, 0.0, seed, partial)

@@ -64,9 +64,9 @@ class CaptionEncoder:
         if (key := tuple(once)) not in self._known:
             spec = {"encoder": self._identity, "captions": list(key), "device": devices.device().type}
             folder = artifacts.address("captions", spec)
-            if not artifacts.is_complete(folder):
-                encoded = self._encode(list(key))
-                with artifacts.building(folder, spec) as partial:
+            with artifacts.making(folder, spec) as partial:
+                if partial:
+                    encoded = self._encode(list(key))
                     tensors = {"tokens": encoded.tokens, "mask": encoded.mask}
                     artifacts.write_tensors(partial / "captions.safetensors", tensors)
             self._known[key] = Captions(**artifacts.read_tensors(folder / "captions.safetensors"))

@@ -225,10 +225,9 @@ class ImageDomain(Domain):
             "inception": features.inception_weights() is not None,
         }
         folder = artifacts.address("looks", spec)
-        if not artifacts.is_complete(folder):
-            look = self._look(task, vector)
-            with artifacts.building(folder, spec) as partial:
-                artifacts.write_json(partial / "look.json", asdict(look))
+        with artifacts.making(folder, spec) as partial:
+            if partial:
+                artifacts.write_json(partial / "look.json", asdict(self._look(task, vector)))
         return Look(**artifacts.read_json(folder / "look.json"))
 
     def _look(self, task: str, vector: Tensor) -> Look:
@@ -297,10 +296,9 @@ def _shown(pictures: np.ndarray, draw: int) -> str:
     chosen = pictures[np.random.default_rng(draw).permutation(len(pictures))[: SHOWN - draw % SHOWN]]
     spec = {"sha256": hashlib.sha256(chosen.tobytes()).hexdigest()}
     folder = artifacts.address("pictures", spec)
-    if not artifacts.is_complete(folder):
-        with artifacts.building(folder, spec) as partial:
-            for i, picture in enumerate(chosen):
-                Image.fromarray(picture).save(partial / f"{i}.png")
+    with artifacts.making(folder, spec) as partial:
+        for i, picture in enumerate(chosen if partial else ()):
+            Image.fromarray(picture).save(f"{partial}/{i}.png")
     return str(folder.relative_to(artifacts.root()))
 
 
