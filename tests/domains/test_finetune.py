@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -14,11 +15,12 @@ import tiny
 import torch
 from processes import PATHS
 
-from cpd.domains.finetune import finetune, run_spec
+from cpd.domains.finetune import VERSION, finetune, run_spec
 from cpd.domains.text.domain import TextDomain
-from cpd.domains.text.tasks import Split
+from cpd.domains.text.tasks import Split, TextTask, matthews
 from cpd.runtime import artifacts
 
+KNOWN = (0.6931531, 0.6916857, 0.6932685, 0.6838036)  # losses of every third step
 STEPS, KEEP, KILLED = 50, 14, 45  # states are saved after steps 20 and 40, checkpoints 37 to 50 are kept
 SCRIPT = """
 import os, signal, sys
@@ -179,3 +181,144 @@ def test_loss_that_is_not_finite_leaves_no_run(base: Path, monkeypatch: pytest.M
 def test_unknown_task_is_refused(base: Path) -> None:
     with pytest.raises(ValueError, match="no task 'chess'; there are reviews"):
         finetune(domain(base), [("chess", 0)])[0]
+
+
+def pack(base: Path, **changes: object) -> TextDomain:
+    """Tasks of different lengths, losses and steps, so that runs of a pack differ in whatever they can."""
+    cards = [replace(tiny.REVIEWS, steps=12), replace(tiny.RATINGS, steps=20)]
+    return TextDomain(tiny.spec(base, **{"dropout": 0.3, "keep": 3} | changes), cards)
+
+
+def last(folder: Path) -> np.ndarray:
+    return np.array(artifacts.open_matrix(folder / "vectors.safetensors"))
+
+
+def test_a_run_is_the_same_whatever_it_is_packed_with(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32, up to rounding: 1e-4 of the distance that the run went. Its own seed makes another run."""
+    monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "fp32")
+    jobs = [("reviews", 0), ("ratings", 0), ("reviews", 1)]
+    together = [last(folder) for folder in finetune(pack(base), jobs)]
+    elsewhere(monkeypatch, tmp_path)
+    others = [last(folder) for folder in finetune(pack(base), [jobs[2], jobs[0]])]
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "alone"))
+    alone = [last(finetune(pack(base), [job])[0]) for job in jobs]
+    start = pack(base).untrained().numpy()
+    for found, expected in [*zip(together, alone), (others[0], alone[2]), (others[1], alone[0])]:
+        assert np.abs(found - expected).max() < 1e-4 * np.abs(expected - start).max()
+    assert np.abs(alone[0] - alone[2]).max() > 0.1 * np.abs(alone[0] - start).max()
+
+
+def test_a_stopped_pack_goes_on_with_each_run_where_it_was(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "fp32")
+    made = domain(base, keep=2)
+    finetune(made, [("reviews", 1)])
+    calls, loss = [], TextDomain.loss
+
+    def stopping(self: TextDomain, vectors: torch.Tensor, *given: object) -> torch.Tensor:
+        calls.append(len(vectors))
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        return loss(self, vectors, *given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TextDomain, "loss", stopping)
+        finetune(made, [("reviews", 0)])
+    resumed = last(finetune(made, [("reviews", 0), ("reviews", 2)])[0])
+    elsewhere(monkeypatch, tmp_path)
+    whole = last(finetune(domain(base, keep=2), [("reviews", 0)])[0])
+    assert np.abs(resumed - whole).max() < 1e-4 * np.abs(whole - made.untrained().numpy()).max()
+
+
+def test_where_memory_is_too_small_for_a_pack_its_halves_follow_each_other(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes, loss = [], TextDomain.loss
+
+    def small(self: TextDomain, vectors: torch.Tensor, *given: object) -> torch.Tensor:
+        sizes.append(len(vectors))
+        if len(vectors) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(self, vectors, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TextDomain, "loss", small)
+    runs = finetune(pack(base), [("reviews", 0), ("ratings", 0), ("reviews", 1)])
+    assert all(artifacts.is_complete(run) for run in runs)
+    assert sizes[:3] == [3, 1, 1] and sizes.count(2) == 1
+    assert "no memory for 3 adapters side by side; 1 go first" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.setattr(TextDomain, "loss", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
+    with pytest.raises(ValueError, match=r"no memory for one adapter of [\d,]+ parameters and 8 rows a step"):
+        finetune(pack(base, batch=8), [("ratings", 5)])
+
+
+def test_a_full_disk_in_the_middle_of_a_pack_leaves_the_runs_that_had_finished(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reviews end after 12 steps, ratings would after 20; the disk is full from the second run's description on."""
+    write = artifacts.write_json
+
+    def full(path: Path, value: object) -> Path:
+        if path.name == "run.json" and isinstance(value, dict) and value["task"] == "ratings":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, value)
+
+    jobs = [("reviews", 0), ("ratings", 0)]
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(artifacts, "write_json", full)
+        finetune(pack(base), jobs)
+    first, second = (artifacts.address("runs", run_spec(pack(base), *job)) for job in jobs)
+    assert artifacts.is_complete(first) and not second.exists()
+    assert artifacts.is_complete(finetune(pack(base), jobs)[1])
+
+
+def test_changed_data_or_another_definition_is_another_run(base: Path) -> None:
+    """What a run sees counts; what only the report sees does not."""
+    rows, _ = tiny.reviews()
+
+    def at(card: TextTask) -> Path:
+        return artifacts.address("runs", run_spec(TextDomain(tiny.spec(base), [card]), "reviews", 0))
+
+    def labels(row: int) -> Split:
+        return Split(rows.texts, np.where(np.arange(len(rows)) == row, 1 - rows.labels, rows.labels))
+
+    known = at(tiny.REVIEWS)
+    made = TextDomain(tiny.spec(base), [tiny.REVIEWS]).splits("reviews")
+    trained, reported = (rows.texts.index(part.texts[0]) for part in (made.train, made.report))
+    assert at(replace(tiny.REVIEWS, load=lambda: (labels(trained), None))) != known
+    assert at(replace(tiny.REVIEWS, load=lambda: (labels(reported), None))) == known
+    assert at(replace(tiny.REVIEWS, classes=("bad", "good", "neither"))) != known
+    assert at(replace(tiny.REVIEWS, metric=matthews)) != known
+    assert at(replace(tiny.REVIEWS, description="Other words.")) == known
+
+
+def test_what_a_run_gives_is_what_its_version_says(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other numbers here mean that old runs would be taken for new ones: raise VERSION, then note them."""
+    monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "fp32")
+    record = artifacts.read_json(finetune(pack(base), [("reviews", 0)])[0] / "run.json")
+    assert (VERSION, record["losses"][::3]) == (1, pytest.approx(KNOWN, rel=1e-4))
+
+
+def test_every_row_comes_once_an_epoch_in_batches_of_like_length(base: Path) -> None:
+    made = TextDomain(tiny.spec(base, batch=8), [tiny.REVIEWS])
+    count = len(made.splits("reviews").train)
+    steps = -(-count // 8)
+    epochs = [np.concatenate([made.rows("reviews", 0, epoch * steps + i) for i in range(steps)]) for epoch in (0, 1)]
+    for order in epochs:
+        assert sorted(order[:count]) == list(range(count)), "each row once, then the last batch is filled up"
+    assert not np.array_equal(*epochs)
+    assert not np.array_equal(made.rows("reviews", 0, 0), made.rows("reviews", 1, 0))
+    lengths = made._encoded("reviews", "train").lengths
+    within = np.mean([np.ptp(lengths[made.rows("reviews", 0, i)]) for i in range(steps)])
+    shuffled = np.random.default_rng(0).permutation(count)
+    assert within < 0.5 * np.mean([np.ptp(lengths[shuffled[i : i + 8]]) for i in range(0, count - 8, 8)])
+
+
+def test_a_task_with_fewer_rows_than_a_batch_fills_it(base: Path) -> None:
+    rows, _ = tiny.reviews(20)
+    made = TextDomain(tiny.spec(base, batch=64), [replace(tiny.REVIEWS, load=lambda: (rows, None))])
+    assert len(made.rows("reviews", 0, 0)) == 64 and len(set(made.rows("reviews", 0, 3))) == len(
+        made.splits("reviews").train
+    )
