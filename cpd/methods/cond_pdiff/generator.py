@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -21,20 +21,19 @@ from torch import Tensor, nn
 
 from cpd import __version__
 from cpd.adapters.layout import AdapterLayout
-from cpd.conditions import ConditionEncoder
+from cpd.conditions import ConditionEncoder, KnownConditions
 from cpd.diffusion import guided, noise_generators, sample, schedule
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.autoencoder import Autoencoder
 from cpd.methods.cond_pdiff.denoiser import Denoiser
 from cpd.methods.cond_pdiff.normalizer import Normalizer
 from cpd.methods.cond_pdiff.settings import Learning
-from cpd.runtime import artifacts
+from cpd.methods.method import read, save
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
 
 FORMAT = 1  # of the saved generator; raised when older files can no longer be read
-DESCRIPTION, WEIGHTS = "generator.json", "generator.safetensors"
 LIBRARIES = ("torch", "diffusers", "accelerate", "peft", "transformers", "sentence-transformers", "safetensors")
 BATCH_VALUES = 2**23  # coordinates handled at a time outside training
 
@@ -54,6 +53,9 @@ class CondPDiff:
         conditions: task -> (m, C) its conditions.
         history: losses per step, "autoencoder" and "diffusion".
     """
+
+    name: ClassVar[str] = "cond_pdiff"
+    needs: ClassVar[frozenset[str]] = frozenset({"zoo"})
 
     def __init__(
         self,
@@ -161,14 +163,7 @@ class CondPDiff:
         Raises:
             ValueError: if the text is empty, the task unknown to a one-hot condition, or the vector of another size.
         """
-        if given is None or self.encoder.kind == "none":
-            return None
-        if isinstance(given, str):
-            return self._condition_of_text(given)
-        size = next(iter(self.conditions.values())).shape[1]
-        if given.shape != (size,) or not bool(given.isfinite().all()):
-            raise ValueError(f"a condition vector needs shape ({size},) and finite values, got {tuple(given.shape)}")
-        return given.float()
+        return KnownConditions(self.encoder, self.texts, self.conditions).vector(given)
 
     @torch.no_grad()
     def encode(self, vectors: Tensor, tasks: Sequence[str] | None = None) -> Tensor:
@@ -204,10 +199,7 @@ class CondPDiff:
         Raises:
             FileExistsError: if ``folder`` exists already.
         """
-        with artifacts.building(Path(folder), {"kind": "generator", "seed": self.seed}) as partial:
-            artifacts.write_tensors(partial / WEIGHTS, self._tensors())
-            artifacts.write_json(partial / DESCRIPTION, self._describe())
-        return Path(folder)
+        return save(folder, self._describe(), self._tensors())
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> CondPDiff:
@@ -217,14 +209,7 @@ class CondPDiff:
             FileNotFoundError: if a file is missing.
             ValueError: if a file differs from its manifest, or was written by another format.
         """
-        folder = Path(folder)
-        artifacts.verify(folder)
-        about = artifacts.read_json(folder / DESCRIPTION)
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise ValueError(
-                f"{folder / DESCRIPTION} is not a generator of format {FORMAT}; save it again with this cpd"
-            )
-        tensors = artifacts.read_tensors(folder / WEIGHTS)
+        about, tensors = read(folder, cls.name, FORMAT)
         learning, layout = Learning(**about["learning"]), AdapterLayout.from_json(about["layout"])
         encoder = ConditionEncoder(
             about["encoder"]["kind"], about["encoder"]["model"], tuple(about["encoder"]["tasks"])
@@ -254,14 +239,6 @@ class CondPDiff:
         step = max(1, BATCH_VALUES // self.layout.size)
         return (slice(start, start + step) for start in range(0, count, step))
 
-    def _condition_of_text(self, text: str) -> Tensor:
-        if text in self.conditions:
-            return self.conditions[text][0]
-        for task, texts in self.texts.items():
-            if text in texts and self.encoder.kind != "one_hot":
-                return self.conditions[task][texts.index(text)]
-        return self.encoder.encode([text])[0]
-
     def _require_null(self, given: Tensor | None, guidance: float) -> None:
         if not math.isfinite(guidance):
             raise ValueError(f"guidance must be a finite number, got {guidance}; 1 means off")
@@ -286,6 +263,7 @@ class CondPDiff:
     def _describe(self) -> dict[str, object]:
         return {
             "format": FORMAT,
+            "method": self.name,
             "layout": self.layout.to_json(),
             "learning": asdict(self.learning),
             "seed": self.seed,

@@ -12,6 +12,7 @@ from synthetic import Zoo, centres, zoo
 from cpd.methods.cond_pdiff import fitting, generator
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.method import WEIGHTS
 from cpd.runtime.training import train
 
 QUICK = Learning(latent=8, ae_steps=6, ae_batch=8, width=32, depth=1, steps=8, batch=16, condition="one_hot")
@@ -262,9 +263,9 @@ def test_refuses_damaged_files(tmp_path) -> None:
     saved = quick(tmp_path / "fit").save_pretrained(tmp_path / "saved")
     with pytest.raises(FileExistsError, match="exists already"):
         quick(tmp_path / "fit").save_pretrained(tmp_path / "saved")
-    whole = (saved / generator.WEIGHTS).read_bytes()
+    whole = (saved / WEIGHTS).read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", whole[:-1] + b"x"):
-        (saved / generator.WEIGHTS).write_bytes(damaged)
+        (saved / WEIGHTS).write_bytes(damaged)
         with pytest.raises(ValueError, match=r"generator\.safetensors has sha256 .* its manifest says"):
             CondPDiff.from_pretrained(saved)
     with pytest.raises(FileNotFoundError):
