@@ -119,6 +119,11 @@ class KnownConditions:
     texts: Mapping[str, Sequence[str]]
     vectors: Mapping[str, Tensor]
 
+    @classmethod
+    def of(cls, encoder: ConditionEncoder, texts: Mapping[str, Sequence[str]]) -> KnownConditions:
+        """Encode the conditions of the encoder's tasks; errors as of `ConditionEncoder.of_tasks`."""
+        return cls(encoder, {task: list(texts.get(task, ())) for task in encoder.tasks}, encoder.of_tasks(texts))
+
     def vector(self, given: str | Tensor | None) -> Tensor | None:
         """Return the (C,) condition that a task name, a text or a vector stands for; None is the null condition.
 

@@ -90,8 +90,9 @@ def _best_originals(of: Asked) -> Tensor:
 
 
 def _reconstruction(held_out: bool, of: Asked) -> Tensor | None:
-    rows = of.rows(held_out)
-    return controls.reconstruction(of.generator, rows, of.task) if len(rows) and _has(of, "reconstruct") else None
+    if not hasattr(of.generator, "reconstruct") or not of.zoo.last(held_out, of.task):
+        return None
+    return controls.reconstruction(of.generator, of.rows(held_out), of.task)
 
 
 def _control(control: Control, of: Asked) -> Tensor:
@@ -106,18 +107,14 @@ def _by_condition(of: Asked) -> Tensor | None:
 
 
 def _latent_zero(of: Asked) -> Tensor | None:
-    return controls.latent_zero(of.generator, of.task) if _has(of, "decode") else None
+    return controls.latent_zero(of.generator, of.task) if hasattr(of.generator, "decode") else None
 
 
 def _untrained_generator(of: Asked) -> Tensor | None:
-    if not _has(of, "untrained"):
+    if not hasattr(of.generator, "untrained"):
         return None
     bare = of.generator.untrained()
     return generate(of.condition, of.task, bare, of.how.wrong, of.how, of.seed, "untrained_generator")
-
-
-def _has(of: Asked, what: str) -> bool:
-    return hasattr(of.generator, what)
 
 
 ARMS: dict[str, Callable[[Asked], Tensor | None]] = {

@@ -67,15 +67,18 @@ class Control:
             seed: kept with the generator.
             folder: as every method has it.
 
+        Returns:
+            The generator, with what is kept of every task in memory.
+
         Raises:
             ValueError: if a task has no training row or no condition, or a weight is not finite.
         """
         encoder = ConditionEncoder(settings.condition, settings.encoder, tuple(zoo.tasks))
-        conditions, kept = encoder.of_tasks(zoo.conditions), {task: self.keep(zoo, task) for task in zoo.tasks}
+        known, kept = KnownConditions.of(encoder, zoo.conditions), {task: self.keep(zoo, task) for task in zoo.tasks}
         for task, vectors in kept.items():
             if not bool(vectors.isfinite().all()):
                 raise ValueError(f"task {task!r} has a NaN or infinite weight; remove that adapter from the zoo")
-        return FittedControl(self, zoo.layout, seed, KnownConditions(encoder, zoo.conditions, conditions), kept)
+        return FittedControl(self, zoo.layout, seed, known, kept)
 
     def from_pretrained(self, folder: Path, /) -> FittedControl:
         """Read a saved generator of this control; errors as of every method."""
@@ -170,8 +173,7 @@ class FittedControl:
         about = {"format": FORMAT, "method": self.name, "seed": self.seed, "layout": self.layout.to_json()}
         tensors = {f"condition/{task}": own for task, own in self.known.vectors.items()}
         tensors |= {f"kept/{task}": own for task, own in self.kept.items()}
-        texts = {task: list(own) for task, own in self.known.texts.items()}
-        return save(folder, about | {"encoder": asdict(self.known.encoder), "texts": texts}, tensors)
+        return save(folder, about | {"encoder": asdict(self.known.encoder), "texts": self.known.texts}, tensors)
 
 
 class Conditioned(Protocol):

@@ -46,7 +46,7 @@ def soup(zoo: AdapterZoo, task: str) -> Tensor:
     Returns:
         (1, K) the soup of the run soups; a coordinate that never moves is exactly what it is in every row.
     """
-    return run_soups(zoo, task).double().mean(dim=0, keepdim=True).float()
+    return _average(run_soups(zoo, task))
 
 
 def moments(zoo: AdapterZoo, task: str) -> Tensor:
@@ -55,7 +55,7 @@ def moments(zoo: AdapterZoo, task: str) -> Tensor:
     Returns:
         (2, K) the soup, and the standard deviation of the checkpoints around it.
     """
-    runs, centre = _runs(zoo, task), soup(zoo, task)[0]
+    runs, (centre,) = _runs(zoo, task), soup(zoo, task)
     square = torch.zeros_like(centre, dtype=torch.float64)
     for rows in runs:
         for i in rows:
@@ -70,7 +70,8 @@ def shell(zoo: AdapterZoo, task: str) -> Tensor:
         (2, K) the soup, and on every coordinate that differs between training rows the mean distance of the run soups
         from the soup (of the checkpoints, where there is one run); 0 on the others.
     """
-    soups, centre = run_soups(zoo, task), soup(zoo, task)[0]
+    soups = run_soups(zoo, task)
+    (centre,) = _average(soups)
     rows = [i for run in _runs(zoo, task) for i in run]
     first, moves = _row(zoo, rows[0]), torch.zeros_like(centre, dtype=torch.bool)
     for i in rows:
@@ -119,7 +120,7 @@ def nearest_rows(zoo: AdapterZoo, vectors: Tensor, updates: bool = False) -> tup
         (n,) index of the nearest row in the zoo, the first of several; (n,) distance to it in weight units.
     """
     rows, step = zoo.training(), max(1, BLOCK_VALUES // zoo.layout.size)
-    found, least = np.full(len(vectors), -1), np.full(len(vectors), np.inf)
+    found, least = np.full(len(vectors), rows[0]), np.full(len(vectors), np.inf)
     for start in range(0, len(rows), step):
         block = np.array(rows[start : start + step])
         away = distances(vectors, zoo.vectors[block], zoo.layout if updates else None)
@@ -204,6 +205,10 @@ def _runs(zoo: AdapterZoo, task: str) -> list[list[int]]:
 
 def _row(zoo: AdapterZoo, i: int) -> Tensor:
     return torch.from_numpy(np.array(zoo.vectors[i], dtype=np.float32))
+
+
+def _average(soups: Tensor) -> Tensor:
+    return soups.double().mean(dim=0, keepdim=True).float()
 
 
 def _mean(zoo: AdapterZoo, rows: Sequence[int]) -> Tensor:
