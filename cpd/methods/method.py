@@ -132,11 +132,14 @@ def read(folder: Path, name: str, number: int) -> tuple[dict[str, Any], dict[str
     """
     folder = Path(folder)
     artifacts.verify(folder)
-    about = artifacts.read_json(folder / DESCRIPTION)
-    if not isinstance(about, dict) or about.get("format") != number:
-        raise ValueError(f"{folder / DESCRIPTION} is not a generator of format {number}; save it again with this cpd")
     if (wrote := written_by(folder)) != name:
         raise ValueError(f"{folder} was written by method {wrote!r}, not {name!r}; open it with cpd.methods.registry")
+    about = artifacts.read_json(folder / DESCRIPTION)
+    if not isinstance(about, dict) or about.get("format") != number:
+        raise ValueError(
+            f"{folder / DESCRIPTION} is not a generator of format {number}; fit it again with this cpd, "
+            "or read it with the one that wrote it"
+        )
     return about, artifacts.read_tensors(folder / WEIGHTS)
 
 
