@@ -18,16 +18,16 @@ from torch import Tensor
 from cpd.measures.distances import distances
 
 if TYPE_CHECKING:
-    from cpd.methods.cond_pdiff.settings import Learning
     from cpd.zoo.zoo import AdapterZoo
 
 
 class Generator(Protocol):
     """What the controls need of a fitted `generator.CondPDiff`."""
 
-    learning: Learning
     conditions: dict[str, Tensor]
 
+    @property
+    def latent(self) -> int: ...
     def condition(self, given: str | Tensor | None) -> Tensor | None: ...
     def generate(self, condition: str, n: int, seed: int, *, task: str | None = ...) -> Tensor: ...
     def decode(self, latents: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
@@ -134,7 +134,7 @@ def latent_zero(generator: Generator, task: str) -> Tensor:
     Returns:
         (1, K) near that task's soup under per_task normalization, near no task in particular under shared.
     """
-    return generator.decode(torch.zeros(1, generator.learning.latent), [task])
+    return generator.decode(torch.zeros(1, generator.latent), [task])
 
 
 def reconstruction(generator: Generator, vectors: Tensor, task: str) -> Tensor:

@@ -1,16 +1,16 @@
-"""Autoencoder: any length, scale is seen, noise in training only, standardized latents, and it can fit."""
+"""Convolutional autoencoder: any length, scale is seen, noise in training only, standardized latents, and it can fit."""
 
 import pytest
 import torch
 from torch.nn import functional
 
-from cpd.methods.cond_pdiff import autoencoder as module
-from cpd.methods.cond_pdiff.autoencoder import Autoencoder
+from cpd.methods.cond_pdiff import convolutional as module
+from cpd.methods.cond_pdiff.convolutional import ConvolutionalAutoencoder
 
 
-def make(size: int = 500, latent: int = 8, seed: int = 0, **noise: float) -> Autoencoder:
+def make(size: int = 500, latent: int = 8, seed: int = 0, **noise: float) -> ConvolutionalAutoencoder:
     torch.manual_seed(seed)
-    return Autoencoder(size, latent, **noise)
+    return ConvolutionalAutoencoder(size, latent, **noise)
 
 
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 10_007])
@@ -85,8 +85,11 @@ def test_segments_change_neither_result_nor_gradient(monkeypatch) -> None:
 
 def test_weights_grow_linearly_and_stay_within_the_budget() -> None:
     with torch.device("meta"):
-        count = {size: sum(p.numel() for p in Autoencoder(size, 256).parameters()) for size in (10**4, 10**5, 10**6)}
-        huge = Autoencoder(10**7, 256)
+        count = {
+            size: sum(p.numel() for p in ConvolutionalAutoencoder(size, 256).parameters())
+            for size in (10**4, 10**5, 10**6)
+        }
+        huge = ConvolutionalAutoencoder(10**7, 256)
     assert count[10**5] <= 10 * count[10**4]
     assert count[10**6] <= 10 * count[10**5]
     assert huge.from_latent.weight.numel() <= module.LINEAR_BUDGET
@@ -95,7 +98,7 @@ def test_weights_grow_linearly_and_stay_within_the_budget() -> None:
 def test_it_can_write_any_vector() -> None:
     """Unstructured vectors, as many as half the latent: a decoder with too few features cannot fit them."""
     torch.manual_seed(0)
-    net, x = Autoencoder(600, 16).train(), torch.randn(8, 600)
+    net, x = ConvolutionalAutoencoder(600, 16).train(), torch.randn(8, 600)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for step in range(150):
         loss = functional.mse_loss(net(x, torch.Generator().manual_seed(step)), x)
