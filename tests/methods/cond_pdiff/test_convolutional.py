@@ -1,4 +1,4 @@
-"""Convolutional autoencoder: any length, scale is seen, noise in training only, standardized latents, and it can fit."""
+"""Convolutional autoencoder: any length, scale is seen, noise in training only, standardized latents; it can fit."""
 
 import pytest
 import torch
@@ -83,16 +83,14 @@ def test_segments_change_neither_result_nor_gradient(monkeypatch) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_weights_grow_linearly_and_stay_within_the_budget() -> None:
+def test_weights_grow_linearly_and_beyond_the_budget_it_is_refused() -> None:
     with torch.device("meta"):
-        count = {
-            size: sum(p.numel() for p in ConvolutionalAutoencoder(size, 256).parameters())
-            for size in (10**4, 10**5, 10**6)
-        }
-        huge = ConvolutionalAutoencoder(10**7, 256)
-    assert count[10**5] <= 10 * count[10**4]
-    assert count[10**6] <= 10 * count[10**5]
-    assert huge.from_latent.weight.numel() <= module.LINEAR_BUDGET
+        small, large, largest = (ConvolutionalAutoencoder(size, 256) for size in (10**4, 10**5, 2**20))
+        with pytest.raises(ValueError, match=r'1,048,577 parameters .* at most 268,435,456 .* autoencoder="linear"'):
+            ConvolutionalAutoencoder(2**20 + 1, 256)
+    counts = [sum(p.numel() for p in each.parameters()) for each in (small, large, largest)]
+    assert counts[1] <= 10 * counts[0] and counts[2] <= 10.6 * counts[1]
+    assert largest.from_latent.weight.numel() == module.LINEAR_BUDGET, "as many features as coordinates"
 
 
 def test_it_can_write_any_vector() -> None:
