@@ -150,23 +150,25 @@ def test_interrupted_fit_goes_on(adapters: Path, generator: Path, monkeypatch: p
     from cpd.methods.cond_pdiff import fitting
 
     command = ["fit", str(adapters), "--out", str(adapters.parent / "g"), "--preset", "smoke", "--condition", "one_hot"]
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting, "fit_denoiser", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            main(command)
-    assert not (adapters.parent / "g").exists()
-    (state,) = (adapters.parent / ".g.work").glob(".autoencoder-*")
-    written = state.stat().st_mtime_ns, state.read_bytes()
-    seen: list[tuple[int, bytes]] = []
-    fit_denoiser = fitting.fit_denoiser
+    fit_denoiser, seen = fitting.fit_denoiser, []
 
-    def looking(*given: object) -> list[float]:
+    def looked_at(*given: object) -> object:
+        made = fit_denoiser(*given)
+        (state,) = (adapters.parent / ".g.work").glob(".denoiser-*")
         seen.append((state.stat().st_mtime_ns, state.read_bytes()))
-        return fit_denoiser(*given)
+        return made
 
-    monkeypatch.setattr(fitting, "fit_denoiser", looking)
+    def stopped(*given: object) -> object:
+        looked_at(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "fit_denoiser", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    assert not (adapters.parent / "g").exists()
+    monkeypatch.setattr(fitting, "fit_denoiser", looked_at)
     assert main(command) == 0
-    assert seen == [written], "the autoencoder was learned before and must not be learned again"
+    assert seen[0] == seen[1], "the denoiser was learned before and must not be learned again"
     manifest = (adapters.parent / "g" / "manifest.json").read_bytes()
     assert manifest == (generator / "manifest.json").read_bytes()
 

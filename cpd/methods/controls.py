@@ -11,7 +11,7 @@ Source: soup is arXiv 2203.05482 (uniform); Gaussian and noise are controls of a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -146,8 +146,8 @@ def nearest(zoo: AdapterZoo, vectors: Tensor) -> Tensor:
 class Latent(Protocol):
     """What the controls of an autoencoder need of a fitted generator."""
 
-    learning: Any
-
+    @property
+    def latent(self) -> int: ...
     def decode(self, latents: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
     def reconstruct(self, vectors: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
 
@@ -175,7 +175,7 @@ def latent_zero(generator: Latent, task: str) -> Tensor:
     Returns:
         (1, K) near that task's soup under per_task normalization, near no task in particular under shared.
     """
-    return generator.decode(torch.zeros(1, generator.learning.latent), [task])
+    return generator.decode(torch.zeros(1, generator.latent), [task])
 
 
 def reconstruction(generator: Latent, vectors: Tensor, task: str) -> Tensor:
