@@ -1,7 +1,7 @@
 """The command line: look at a folder of adapters, learn it, write new ones.
 
-Here are arguments, tables and exit codes; the work is done by ``inspection``, ``zoo`` and ``generator``. What the user
-can put right ends in one sentence and exit code 2; a traceback is a bug.
+Here are arguments, tables and exit codes; the work is done by ``inspection``, ``folders`` and ``registry``. What the
+user can put right ends in one sentence and exit code 2; a traceback is a bug.
 """
 
 from __future__ import annotations
@@ -83,14 +83,22 @@ def _inspect_options(parser: argparse.ArgumentParser) -> None:
 
 def _fit_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Learn every adapter of a folder: an autoencoder, then a diffusion model of its latents under a condition.\n"
+        "Learn every adapter of a folder: an autoencoder, then a diffusion model of its latents under a condition;\n"
+        "or, with --method, keep of it what a simpler method needs, to compare with.\n"
         "Stopped at any moment and started again with the same arguments, it goes on where it was.\n\n"
         "  python -m cpd fit adapters --out generator\n"
         "  python -m cpd fit adapters --out quick --preset smoke --condition one_hot\n"
+        "  python -m cpd fit adapters --out average --method soup\n"
         "  accelerate launch --num_processes 4 -m cpd fit adapters --out generator   # four GPUs, four times the batch"
     )
     _folder(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="GENERATOR", help="folder to write; must not exist")
+    parser.add_argument(
+        "--method",
+        default="cond_pdiff",
+        help="what learns: cond_pdiff, or a control (run_soup, soup, gaussian, noisy_soup, by_condition), which "
+        "answers for the task with the nearest condition (default: %(default)s)",
+    )
     parser.add_argument("--preset", default="laptop", help="how long to learn: smoke, laptop, full, paper, authors")
     parser.add_argument("--normalization", help="none, shared (all tasks together) or per_task; default: the preset's")
     parser.add_argument(
@@ -142,19 +150,20 @@ def _fit(options: argparse.Namespace) -> None:
 
     from accelerate import Accelerator
 
-    from cpd.methods.cond_pdiff.generator import CondPDiff
+    from cpd.methods import registry
     from cpd.study.presets import preset
     from cpd.zoo.zoo import AdapterZoo
 
     given = {name: getattr(options, name) for name in ("normalization", "condition", "encoder")}
     learning = replace(preset(options.preset).learning, **{name: value for name, value in given.items() if value})
+    registry.able(options.method, learning)  # or refused, before any work
     if options.out.exists():
         raise FileExistsError(f"{options.out} exists already; choose another folder or delete it first")
     work = options.out.absolute().with_name(f".{options.out.absolute().name}.work")
     process = Accelerator()
     with process.main_process_first():
         zoo = _gathered(options.folder, work) if process.is_main_process else AdapterZoo.load(work / "zoo")
-    generator = CondPDiff.fit(zoo, learning, options.seed, work)
+    generator = registry.fit(options.method, zoo, learning, options.seed, work)
     if process.is_main_process:
         generator.save_pretrained(options.out)
         shutil.rmtree(work)
@@ -180,11 +189,11 @@ def _generate(options: argparse.Namespace) -> None:
     import shutil
 
     from cpd.adapters.peft_files import write_adapter
-    from cpd.methods.cond_pdiff.generator import CondPDiff
+    from cpd.methods import registry
 
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise FileExistsError(f"{options.out} is not an empty folder; choose another one or empty it first")
-    generator = CondPDiff.from_pretrained(options.generator)
+    generator = registry.load(options.generator)
     vectors = generator.generate(
         options.condition, options.n, options.seed, options.guidance, options.steps, options.task
     )

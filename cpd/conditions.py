@@ -105,6 +105,63 @@ class ConditionEncoder:
         return torch.eye(len(self.tasks))[self.tasks.index(task)]
 
 
+@dataclass(frozen=True)
+class KnownConditions:
+    """The conditions of the tasks that were learned, and what a new one means beside them.
+
+    Attributes:
+        encoder: of texts and pictures that are not known.
+        texts: task -> its condition texts.
+        vectors: task -> (m, C) its conditions, in the order of the texts.
+    """
+
+    encoder: ConditionEncoder
+    texts: Mapping[str, Sequence[str]]
+    vectors: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, encoder: ConditionEncoder, texts: Mapping[str, Sequence[str]]) -> KnownConditions:
+        """Encode the conditions of the encoder's tasks; errors as of `ConditionEncoder.of_tasks`."""
+        return cls(encoder, {task: list(texts.get(task, ())) for task in encoder.tasks}, encoder.of_tasks(texts))
+
+    def vector(self, given: str | Tensor | None) -> Tensor | None:
+        """Return the (C,) condition that a task name, a text or a vector stands for; None is the null condition.
+
+        Raises:
+            ValueError: if the text is empty, the task unknown to a one-hot condition, or the vector of another size.
+        """
+        if given is None or self.encoder.kind == "none":
+            return None
+        if isinstance(given, str):
+            return self._of_text(given)
+        size = next(iter(self.vectors.values())).shape[1]
+        if given.shape != (size,) or not bool(given.isfinite().all()):
+            raise ValueError(f"a condition vector needs shape ({size},) and finite values, got {tuple(given.shape)}")
+        return given.float()
+
+    def _of_text(self, text: str) -> Tensor:
+        if text in self.vectors:
+            return self.vectors[text][0]
+        for task, texts in self.texts.items():
+            if text in texts and self.encoder.kind != "one_hot":
+                return self.vectors[task][list(texts).index(text)]
+        return self.encoder.encode([text])[0]
+
+
+def nearest_task(given: Tensor, known: Mapping[str, Tensor]) -> str:
+    """Look up the task that a condition is most like.
+
+    Args:
+        given: (C,) condition.
+        known: task -> (m, C) its conditions.
+
+    Returns:
+        The task with the condition at the smallest Euclidean distance; the first of several.
+    """
+    away = {task: float(torch.cdist(given[None], own).min()) for task, own in known.items()}
+    return min(away, key=lambda task: away[task])
+
+
 def _features(where: str) -> Tensor:
     """Return the (F,) mean features of a picture, or of the pictures in a folder."""
     path = next((path for path in (Path(where), artifacts.root() / where) if path.exists()), None)

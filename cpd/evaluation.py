@@ -1,46 +1,31 @@
 """Every generated adapter beside its controls, scored on one report split.
 
-Works for whatever domain the adapters serve: it needs task names and a score.
+Works for whatever domain the adapters serve, and whatever method wrote them: it needs task names and a score.
 
 Source: ours; the arms are those of the study's design, the intervals Student's t over adapters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cpd.domains.domain import Domain
-from cpd.measures import distances
 from cpd.methods import controls
-from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.control import Control
+from cpd.methods.method import Generator, seed_of
 from cpd.runtime import checks
 from cpd.runtime.executors import side_by_side
 from cpd.zoo.zoo import AdapterZoo
 
 T = TypeVar("T")
-ARMS = {
-    "original": "held-out runs, last checkpoint",
-    "original_best": "held-out runs, best on the selection split",
-    "training": "training runs, last checkpoint",
-    "reconstruction": "training runs' last checkpoint through the autoencoder",
-    "reconstruction_held_out": "held-out runs' last checkpoint through the autoencoder",
-    "generated": "from noise and the task's condition",
-    "run_soup": "average of each training run",
-    "soup": "average of all training runs",
-    "gaussian": "every coordinate from its own normal law",
-    "noisy_soup": "soup plus noise as long as the runs are far from it",
-    "nearest": "training adapters nearest to the generated ones",
-    "latent_zero": "the decoded latent 0",
-    "untrained_generator": "the generator before training",
-    "untrained_adapter": "the initialization",
-}
 
 
 @dataclass(frozen=True)
@@ -70,47 +55,140 @@ class Evaluating:
         )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One task, and all that its arms are made of.
+
+    Attributes:
+        task: whose adapters.
+        zoo: what was learned, and held-out runs.
+        generator: fitted to it, a `Generator` that may have more than every method has.
+        untrained: (K,) initialization.
+        how: how many adapters, and how they are sampled.
+        seed: of noise.
+        condition: what the generator is told.
+    """
+
+    task: str
+    zoo: AdapterZoo
+    generator: Any
+    untrained: Tensor
+    how: Evaluating
+    seed: int
+    condition: str | Tensor
+
+    @cached_property
+    def generated(self) -> Tensor:
+        return generate(self.condition, self.task, self.generator, self.how.generated, self.how, self.seed)
+
+    def rows(self, held_out: bool) -> Tensor:
+        return _rows(self.zoo, self.zoo.last(held_out, self.task))
+
+
+def _best_originals(of: Asked) -> Tensor:
+    return _rows(of.zoo, [_best(of.zoo, of.zoo.rows[i].run) for i in of.zoo.last(True, of.task)])
+
+
+def _reconstruction(held_out: bool, of: Asked) -> Tensor | None:
+    if not hasattr(of.generator, "reconstruct") or not of.zoo.last(held_out, of.task):
+        return None
+    return controls.reconstruction(of.generator, of.rows(held_out), of.task)
+
+
+def _control(control: Control, of: Asked) -> Tensor:
+    return control.write(of.zoo, of.task, of.how.controls, of.seed)
+
+
+def _by_condition(of: Asked) -> Tensor | None:
+    told_a_task = isinstance(of.condition, str) and of.condition in of.zoo.tasks  # then these are its training runs
+    if told_a_task or of.generator.condition(of.condition) is None:
+        return None
+    return controls.nearest_by_condition(of.zoo, of.generator, of.condition)
+
+
+def _latent_zero(of: Asked) -> Tensor | None:
+    return controls.latent_zero(of.generator, of.task) if hasattr(of.generator, "decode") else None
+
+
+def _untrained_generator(of: Asked) -> Tensor | None:
+    if not hasattr(of.generator, "untrained"):
+        return None
+    bare = of.generator.untrained()
+    return generate(of.condition, of.task, bare, of.how.wrong, of.how, of.seed, "untrained_generator")
+
+
+ARMS: dict[str, Callable[[Asked], Tensor | None]] = {
+    "original": lambda of: of.rows(held_out=True),
+    "original_best": _best_originals,
+    "training": lambda of: of.rows(held_out=False),
+    "reconstruction": partial(_reconstruction, False),
+    "reconstruction_held_out": partial(_reconstruction, True),
+    "generated": lambda of: of.generated,
+    **{name: partial(_control, control) for name, control in controls.CONTROLS.items()},
+    "nearest": lambda of: controls.nearest(of.zoo, of.generated),
+    controls.LOOK_UP.name: _by_condition,
+    "latent_zero": _latent_zero,
+    "untrained_generator": _untrained_generator,
+    "untrained_adapter": lambda of: of.untrained[None],
+}
+
+
 def arms(
-    task: str, zoo: AdapterZoo, generator: CondPDiff, untrained: Tensor, how: Evaluating, seed: int
+    task: str,
+    zoo: AdapterZoo,
+    generator: Generator,
+    untrained: Tensor,
+    how: Evaluating,
+    seed: int,
+    names: Iterable[str] = ARMS,
+    condition: str | Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Make the adapters of every arm of one task.
+    """Make the adapters of the arms of one task.
 
     Args:
         task: whose adapters.
         zoo: what was learned, and held-out runs.
-        generator: fitted to it.
+        generator: fitted to it, by any method.
         untrained: (K,) initialization.
         how: how many adapters, and how they are sampled.
-        seed: of noise.
+        seed: of noise, which is another for every task and every arm.
+        names: of the arms, keys of :data:`ARMS`; no other is made.
+        condition: what the generator is told; None is the task's own.
 
     Returns:
-        Arm -> (n, K); the keys of :data:`ARMS`, without the held-out ones where nothing is held out.
+        Arm -> (n, K), in the order of the names, without those that there is nothing to make of: originals where
+        nothing is held out, latents where the method has none, a look-up that is told a task of the zoo.
     """
-    generated = generate(task, task, generator, how.generated, how, seed)
-    training, held_out = zoo.last(False, task), zoo.last(True, task)
-    found = {
-        "training": _rows(zoo, training),
-        "reconstruction": controls.reconstruction(generator, _rows(zoo, training), task),
-        "generated": generated,
-        "run_soup": controls.run_soups(zoo, task),
-        "soup": controls.soup(zoo, task),
-        "gaussian": controls.gaussian(zoo, task, how.controls, seed),
-        "noisy_soup": controls.noisy_soup(zoo, task, how.controls, seed),
-        "nearest": controls.nearest(zoo, generated).unique(dim=0),
-        "latent_zero": controls.latent_zero(generator, task),
-        "untrained_generator": generate(task, task, generator.untrained(), how.wrong, how, seed),
-        "untrained_adapter": untrained[None],
-    }
-    if held_out:
-        found["original"] = _rows(zoo, held_out)
-        found["original_best"] = _rows(zoo, [_best(zoo, zoo.rows[i].run) for i in held_out])
-        found["reconstruction_held_out"] = controls.reconstruction(generator, found["original"], task)
-    return {name: found[name] for name in ARMS if name in found}
+    asked = Asked(task, zoo, generator, untrained, how, seed, task if condition is None else condition)
+    made = {name: ARMS[name](asked) for name in names}
+    return {name: vectors for name, vectors in made.items() if vectors is not None and len(vectors)}
 
 
-def generate(condition: str, task: str, generator: CondPDiff, n: int, how: Evaluating, seed: int) -> Tensor:
-    """Write (n, K) adapters under the condition of one task, scaled back (where that is per task) as another's."""
-    return generator.generate(condition, n, seed, how.guidance, how.sampler_steps, task=task, sampler=how.sampler)
+def generate(
+    condition: str | Tensor,
+    task: str,
+    generator: Generator,
+    n: int,
+    how: Evaluating,
+    seed: int,
+    arm: str = "generated",
+) -> Tensor:
+    """Write adapters, with noise that no other task and no other arm has.
+
+    Args:
+        condition: what the generator is told.
+        task: whose adapters they are to be; scaled back, where that is per task, as its.
+        generator: of any method.
+        n: how many.
+        how: guidance and sampler.
+        seed: of the study.
+        arm: what they are made for.
+
+    Returns:
+        (n, K) vectors in weight units; equal arguments give equal vectors, and adapter i does not depend on n.
+    """
+    own = seed_of(seed, arm, task)
+    return generator.generate(condition, n, own, how.guidance, how.sampler_steps, task=task, sampler=how.sampler)
 
 
 def score_arms(domain: Domain, made: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, list[float]]]:
@@ -139,18 +217,24 @@ def measure_arms(
     Returns:
         Task -> arm -> n measurements.
     """
-    keys = {
-        task: {arm: [vector.numpy().tobytes() for vector in vectors] for arm, vectors in each.items()}
-        for task, each in made.items()
-    }
+    keys = {task: {arm: [_digest(x) for x in own] for arm, own in each.items()} for task, each in made.items()}
     jobs = {
-        (task, key): (task, vector.clone())
+        (task, key): (task, vector.numpy())
         for task, each in made.items()
         for arm, vectors in each.items()
         for key, vector in zip(keys[task][arm], vectors, strict=True)
     }
-    found = dict(zip(jobs, side_by_side(measure, list(jobs.values()), label), strict=True))
+    found = dict(zip(jobs, side_by_side(partial(_of_array, measure), list(jobs.values()), label), strict=True))
     return {task: {arm: [found[task, key] for key in own] for arm, own in each.items()} for task, each in keys.items()}
+
+
+def _digest(vector: Tensor) -> bytes:
+    return hashlib.sha256(vector.numpy().tobytes()).digest()
+
+
+def _of_array(measure: Callable[[str, Tensor], T], task: str, vector: np.ndarray) -> T:
+    """Measure what was pickled as an array: of a tensor that is a row of many, all would be pickled."""
+    return measure(task, torch.from_numpy(np.array(vector)))
 
 
 def cross(domain: Domain, adapters: Mapping[str, Tensor]) -> np.ndarray:
@@ -191,8 +275,7 @@ def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) 
 
 def nearest_task(zoo: AdapterZoo, vectors: Tensor) -> list[str]:
     """Return the task of the training adapter nearest to each of (n, K) vectors."""
-    rows = zoo.training()
-    return [zoo.rows[rows[i]].task for i in distances.distances(vectors, zoo.vectors[rows]).argmin(axis=1)]
+    return [zoo.rows[i].task for i in controls.nearest_rows(zoo, vectors)[0]]
 
 
 def _rows(zoo: AdapterZoo, index: list[int]) -> Tensor:

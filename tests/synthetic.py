@@ -64,3 +64,21 @@ def centres(made: Zoo) -> torch.Tensor:
     index = made.training()
     means = [made.vectors[[i for i in index if made.rows[i].task == task]].mean(axis=0) for task in made.tasks]
     return torch.from_numpy(np.stack(means))
+
+
+class Watched:
+    """A matrix that tells how many of its rows were read at once."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.matrix, self.shape, self.most = matrix, matrix.shape, 0
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def __getitem__(self, index: object) -> np.ndarray:
+        found = self.matrix[index]
+        self.most = max(self.most, found.size // self.shape[1])
+        return found
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise AssertionError("the whole matrix was read")

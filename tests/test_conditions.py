@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cpd.conditions import ConditionEncoder
+from cpd.conditions import ConditionEncoder, KnownConditions, nearest_task
 
 
 def test_texts_become_unit_vectors_that_tell_meanings_apart() -> None:
@@ -63,3 +63,21 @@ def test_an_unknown_encoder_says_what_is_known(monkeypatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match=r"no sentence encoder '\./no/such/model'.*known: minilm"):
         ConditionEncoder("description", "./no/such/model").encode(["text"])
+
+
+def test_a_known_text_is_found_and_a_new_one_is_encoded() -> None:
+    encoder = ConditionEncoder("description", tasks=("films", "spam"))
+    texts = {"films": ["a film review", "a movie critique"], "spam": ["junk mail"], "unused": ["the price of copper"]}
+    known = KnownConditions.of(encoder, texts)
+    assert list(known.texts) == list(known.vectors) == ["films", "spam"]
+    assert torch.equal(known.vector("films"), known.vectors["films"][0])
+    assert torch.equal(known.vector("a movie critique"), known.vectors["films"][1])
+    assert torch.equal(known.vector("the price of copper"), encoder.encode(["the price of copper"])[0])
+    assert known.vector(None) is None
+    with pytest.raises(ValueError, match=r"needs shape \(384,\) and finite values, got \(2,\)"):
+        known.vector(torch.zeros(2))
+
+
+def test_the_nearest_task_has_the_nearest_of_its_conditions() -> None:
+    known = {"a": torch.tensor([[0.0, 0], [9, 9]]), "b": torch.tensor([[3.0, 0]])}
+    assert [nearest_task(torch.tensor(at), known) for at in ([1.0, 0], [2.0, 0], [9.0, 8])] == ["a", "b", "a"]

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import synthetic
 import torch
+from synthetic import Watched
 from synthetic import Zoo as Synthetic
 
 from cpd import evaluation
 from cpd.evaluation import Evaluating
-from cpd.methods import controls
+from cpd.methods import controls, registry
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.zoo.zoo import AdapterZoo, Row
@@ -53,7 +54,7 @@ def test_every_arm_is_what_it_says(fitted: CondPDiff) -> None:
     made = zoo()
     start = torch.zeros(made.layout.size)
     arms = evaluation.arms("task1", made, fitted, start, HOW, seed=0)
-    assert list(arms) == list(evaluation.ARMS)
+    assert list(arms) == [name for name in evaluation.ARMS if name != "by_condition"]
     assert torch.equal(arms["original"], vectors_of(made, task="task1", held_out=True, step=5))
     assert torch.equal(arms["original_best"], vectors_of(made, task="task1", held_out=True, step=2))
     assert torch.equal(arms["training"], vectors_of(made, task="task1", held_out=False, step=5))
@@ -75,8 +76,111 @@ def test_the_untrained_generator_is_sampled_as_the_generated_arm_is(fitted: Cond
 def test_nothing_held_out_leaves_the_original_arms_away(fitted: CondPDiff) -> None:
     made = zoo(held_out=0)
     arms = evaluation.arms("task0", made, fitted, torch.zeros(made.layout.size), HOW, seed=0)
-    missing = {"original", "original_best", "reconstruction_held_out"}
+    missing = {"original", "original_best", "reconstruction_held_out", "by_condition"}
     assert set(arms) == set(evaluation.ARMS) - missing
+
+
+def test_only_the_arms_that_are_named_are_made_in_their_order(fitted: CondPDiff) -> None:
+    made, start = zoo(), torch.zeros(fitted.layout.size)
+    arms = evaluation.arms("never seen", made, fitted, start, HOW, 0, ["nearest", "untrained_adapter"], "task1")
+    assert list(arms) == ["nearest", "untrained_adapter"], "an average of a task that is not there is not asked for"
+    assert evaluation.nearest_task(made, arms["nearest"]) == evaluation.nearest_task(
+        made, evaluation.generate("task1", "never seen", fitted, 3, HOW, 0)
+    )
+
+
+def test_the_nearest_arm_is_paired_with_the_generated_one(fitted: CondPDiff) -> None:
+    made = zoo()
+    names = ["generated", "nearest"]
+    arms = evaluation.arms("task0", made, fitted, torch.zeros(fitted.layout.size), replace(HOW, generated=9), 0, names)
+    assert len(arms["nearest"]) == 9 > len(arms["nearest"].unique(dim=0)), "none is dropped for being there twice"
+    for generated, nearest in zip(arms["generated"], arms["nearest"], strict=True):
+        away = (torch.from_numpy(made.vectors[made.training()]) - generated).norm(dim=1).min()
+        torch.testing.assert_close((nearest - generated).norm(), away)
+
+
+def test_what_is_told_something_new_has_a_look_up_beside_it(fitted: CondPDiff) -> None:
+    made, start = zoo(), torch.zeros(fitted.layout.size)
+    almost = fitted.conditions["task1"][0] + 0.1
+    arms = evaluation.arms("task0", made, fitted, start, HOW, 0, condition=almost)
+    assert list(arms) == list(evaluation.ARMS)
+    assert torch.equal(arms["by_condition"], vectors_of(made, task="task1", held_out=False, step=5))
+    assert torch.equal(arms["generated"], evaluation.generate(almost, "task0", fitted, 3, HOW, 0))
+
+
+class Recorder:
+    """A generator that notes the seeds it is asked with; ``untrained`` shares its notes."""
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    def generate(self, condition: str, n: int, seed: int, *_: object, **__: object) -> torch.Tensor:
+        self.seeds.append(seed)
+        return torch.zeros(n, 1)
+
+    def untrained(self) -> "Recorder":
+        return self
+
+
+def test_no_two_tasks_and_no_two_arms_share_their_noise() -> None:
+    def asked(seed: int) -> list[int]:
+        recorder: Any = Recorder()
+        for task in ("task0", "task1"):
+            names = ["generated", "untrained_generator"]
+            evaluation.arms(task, zoo(), recorder, torch.zeros(1), HOW, seed, names)
+            evaluation.generate("task0", task, recorder, 1, HOW, seed, "other_condition")
+        return recorder.seeds
+
+    assert asked(0) == asked(0) and len(asked(0)) == 6
+    assert len({*asked(0), *asked(1)}) == 12
+
+
+def test_generated_adapters_of_two_tasks_deviate_independently(fitted: CondPDiff) -> None:
+    """The same condition for two tasks: were the noise the same, so would the adapters be."""
+    few = [evaluation.generate("task0", task, fitted, 3, HOW, 0) for task in ("task0", "task1")]
+    again, longer = (evaluation.generate("task0", "task0", fitted, n, HOW, 0) for n in (3, 7))
+    assert torch.equal(again, few[0]) and torch.allclose(longer[:3], few[0], atol=1e-5)
+    assert not torch.allclose(*few, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "by_condition"])
+def test_any_method_stands_beside_the_controls(name: str, tmp_path: Path) -> None:
+    made, how = zoo(), replace(HOW, generated=4)
+    method = registry.fit(name, made, LEARNING, 0, tmp_path)
+    arms = evaluation.arms("task0", made, method, torch.zeros(made.layout.size), how, 0)
+    without = {"reconstruction", "reconstruction_held_out", "latent_zero", "untrained_generator", "by_condition"}
+    assert set(arms) == set(evaluation.ARMS) - without
+    assert evaluation.nearest_task(made, arms["generated"]) == ["task0"] * 4
+
+
+def test_every_control_is_an_arm() -> None:
+    assert {*controls.CONTROLS, controls.LOOK_UP.name} < set(evaluation.ARMS)
+
+
+def test_arms_of_a_zoo_larger_than_memory(fitted: CondPDiff, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = zoo()
+    monkeypatch.setattr(controls, "BLOCK_VALUES", 4 * made.layout.size)
+    watched: Any = replace(made, vectors=Watched(made.vectors))
+    arms = evaluation.arms("task1", watched, fitted, torch.zeros(made.layout.size), HOW, 0)
+    assert evaluation.nearest_task(watched, arms["gaussian"]) == ["task1"] * 4
+    assert watched.vectors.most == 4
+
+
+def test_an_adapter_that_is_in_several_arms_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, float]] = []
+
+    def measure(task: str, vector: torch.Tensor) -> float:
+        seen.append((task, float(vector[0])))
+        return float(vector[0])
+
+    def here(function: Any, jobs: Any, _: str) -> list[float]:
+        return [function(*job) for job in jobs]
+
+    monkeypatch.setattr(evaluation, "side_by_side", here)
+    rows = torch.tensor([[1.0, 0], [2, 0], [1, 0]])
+    made = {"a": {"x": rows, "y": rows[1:]}, "b": {"x": rows[:1]}}
+    assert evaluation.measure_arms(measure, made, "") == {"a": {"x": [1, 2, 1], "y": [2, 1]}, "b": {"x": [1]}}
+    assert seen == [("a", 1), ("a", 2), ("b", 1)]
 
 
 def test_scores_land_under_their_task_and_arm() -> None:

@@ -20,7 +20,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {  # floor, and the rooms that are impo
     "domains": (4, {"runtime", "diffusion", "adapters", "features", "measures"}),
     "zoo": (4, {"runtime", "adapters", "measures"}),
     "methods": (5, {"runtime", "diffusion", "adapters", "conditions", "measures", "zoo"}),
-    "evaluation": (6, {"runtime", "measures", "domains", "zoo", "methods"}),
+    "evaluation": (6, {"runtime", "domains", "zoo", "methods"}),
     "study": (7, {"runtime", "diffusion", "adapters", "measures", "domains", "zoo", "methods", "evaluation"}),
     "__main__": (8, {"adapters", "zoo", "methods", "study"}),
 }

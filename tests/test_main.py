@@ -150,23 +150,25 @@ def test_interrupted_fit_goes_on(adapters: Path, generator: Path, monkeypatch: p
     from cpd.methods.cond_pdiff import fitting
 
     command = ["fit", str(adapters), "--out", str(adapters.parent / "g"), "--preset", "smoke", "--condition", "one_hot"]
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting, "fit_denoiser", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            main(command)
-    assert not (adapters.parent / "g").exists()
-    (state,) = (adapters.parent / ".g.work").glob(".autoencoder-*")
-    written = state.stat().st_mtime_ns, state.read_bytes()
-    seen: list[tuple[int, bytes]] = []
-    fit_denoiser = fitting.fit_denoiser
+    fit_denoiser, seen = fitting.fit_denoiser, []
 
-    def looking(*given: object) -> list[float]:
+    def looked_at(*given: object) -> object:
+        made = fit_denoiser(*given)
+        (state,) = (adapters.parent / ".g.work").glob(".denoiser-*")
         seen.append((state.stat().st_mtime_ns, state.read_bytes()))
-        return fit_denoiser(*given)
+        return made
 
-    monkeypatch.setattr(fitting, "fit_denoiser", looking)
+    def stopped(*given: object) -> object:
+        looked_at(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "fit_denoiser", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    assert not (adapters.parent / "g").exists()
+    monkeypatch.setattr(fitting, "fit_denoiser", looked_at)
     assert main(command) == 0
-    assert seen == [written], "the autoencoder was learned before and must not be learned again"
+    assert seen[0] == seen[1], "the denoiser was learned before and must not be learned again"
     manifest = (adapters.parent / "g" / "manifest.json").read_bytes()
     assert manifest == (generator / "manifest.json").read_bytes()
 
@@ -184,6 +186,52 @@ def test_per_task_normalization_needs_and_uses_the_task(
     _, new = read_adapter(tmp_path / "new" / "000")
     near, far = (read_adapter(adapters / task / "run-0" / "step-0")[1] for task in TEXTS)
     assert (new - near).norm() < (new - far).norm()
+
+
+@pytest.mark.parametrize("method", ["run_soup", "soup", "gaussian", "noisy_soup", "by_condition"])
+def test_methods_without_networks_fit_and_write_adapters_that_load_with_peft(
+    method: str, base: Path, adapters: Path, tmp_path: Path
+) -> None:
+    fit = ["fit", str(adapters), "--method", method, "--out", str(tmp_path / "g"), "--condition", "one_hot"]
+    assert main(fit) == 0
+    assert json.loads((tmp_path / "g" / "generator.json").read_text())["method"] == method
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapters", "g"]
+    command = ["generate", str(tmp_path / "g"), "--condition", "films", "--n", "3", "--out", str(tmp_path / "new")]
+    assert main(command) == 0
+    config = AutoConfig.from_pretrained(base, num_labels=3)
+    model = AutoModelForSequenceClassification.from_pretrained(base, config=config)
+    loaded = PeftModel.from_pretrained(model, tmp_path / "new" / "002").eval()
+    assert tiny.logits(loaded).isfinite().all()
+    _, new = read_adapter(tmp_path / "new" / "002")
+    of = {task: [read_adapter(path.parent)[1] for path in (adapters / task).rglob("*.safetensors")] for task in TEXTS}
+    near, far = (torch.stack([(new - own).norm() for own in of[task]]).min() for task in TEXTS)
+    assert near < 0.5 * far and new[-1] == of["films"][0][-1]
+
+
+def test_the_average_answers_a_text_for_the_task_that_it_is_most_like(adapters: Path, tmp_path: Path) -> None:
+    assert main(["fit", str(adapters), "--method", "soup", "--out", str(tmp_path / "g")]) == 0
+    command = ["generate", str(tmp_path / "g"), "--condition", "Is this e-mail junk?", "--n", "1"]
+    assert main([*command, "--out", str(tmp_path / "new")]) == 0
+    _, new = read_adapter(tmp_path / "new" / "000")
+    own = torch.stack([read_adapter(path.parent)[1] for path in (adapters / "spam").rglob("*.safetensors")])
+    torch.testing.assert_close(new, own.mean(dim=0))
+
+
+def test_unknown_methods_are_refused_before_any_work(
+    adapters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "fit", adapters, "--method", "magic", "--out", tmp_path / "g")
+    assert said == ("cpd: no method 'magic'; there are cond_pdiff, run_soup, soup, gaussian, noisy_soup, by_condition")
+    none = ("fit", adapters, "--method", "soup", "--condition", "none", "--out", tmp_path / "g")
+    assert "method 'soup' needs conditions" in refused(capsys, *none)
+    assert [path.name for path in tmp_path.iterdir()] == ["adapters"]
+    assert main(["fit", str(adapters), "--method", "soup", "--condition", "one_hot", "--out", str(tmp_path / "g")]) == 0
+    guided = ("generate", tmp_path / "g", "--condition", "films", "--guidance", "3", "--out", tmp_path / "new")
+    assert "method 'soup' has nothing to guide" in refused(capsys, *guided)
+    about = json.loads((tmp_path / "g" / "generator.json").read_text())
+    (tmp_path / "g" / "generator.json").write_text(json.dumps(about | {"method": "magic"}))
+    unknown = ("generate", tmp_path / "g", "--condition", "films", "--out", tmp_path / "new")
+    assert "no method 'magic'; there are cond_pdiff" in refused(capsys, *unknown)
 
 
 def test_folders_in_use_are_left_alone(

@@ -1,7 +1,9 @@
 """The controls every generated adapter stands beside: what one can write down without learning to generate.
 
-All return vectors in weight units, one adapter per row, and never change what they are given. Scores are not known
-here.
+Those of `CONTROLS` need nothing but a zoo: a function says what is kept of a task, and a line of the table by which
+name it is known and how adapters are drawn from it. Each of them is a method too. Those below the table need a fitted
+generator, or what it wrote. All return vectors in weight units, one adapter per row, never change what they are given,
+and read a zoo a few rows at a time. Scores are not known here.
 
 Source: soup is arXiv 2203.05482 (uniform); Gaussian and noise are controls of arXiv 2506.07998; the others are ours.
 """
@@ -14,24 +16,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from cpd.diffusion import noise_generators
 from cpd.measures.distances import distances
+from cpd.methods.control import Conditioned, Control, looked_up
 
 if TYPE_CHECKING:
-    from cpd.methods.cond_pdiff.settings import Learning
     from cpd.zoo.zoo import AdapterZoo
 
-
-class Generator(Protocol):
-    """What the controls need of a fitted `generator.CondPDiff`."""
-
-    learning: Learning
-    conditions: dict[str, Tensor]
-
-    def condition(self, given: str | Tensor | None) -> Tensor | None: ...
-    def generate(self, condition: str, n: int, seed: int, *, task: str | None = ...) -> Tensor: ...
-    def decode(self, latents: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
-    def reconstruct(self, vectors: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
+BLOCK_VALUES = 2**24  # coordinates of a zoo in memory at a time
 
 
 def run_soups(zoo: AdapterZoo, task: str) -> Tensor:
@@ -43,56 +37,97 @@ def run_soups(zoo: AdapterZoo, task: str) -> Tensor:
     Raises:
         ValueError: if the task has no training rows.
     """
-    rows = _training(zoo, task)
-    runs = list(dict.fromkeys(zoo.rows[i].run for i in rows))
-    return torch.stack([_mean(zoo, [i for i in rows if zoo.rows[i].run == run]) for run in runs])
+    return torch.stack([_mean(zoo, rows) for rows in _runs(zoo, task)])
 
 
 def soup(zoo: AdapterZoo, task: str) -> Tensor:
     """Average a task's runs, each counting the same.
 
     Returns:
-        (1, K) the soup of the run soups.
+        (1, K) the soup of the run soups; a coordinate that never moves is exactly what it is in every row.
     """
-    return run_soups(zoo, task).mean(dim=0, keepdim=True)
+    return _average(run_soups(zoo, task))
 
 
-def gaussian(zoo: AdapterZoo, task: str, n: int, seed: int) -> Tensor:
-    """Draw every coordinate on its own from a normal law with the task's mean and standard deviation.
-
-    Args:
-        zoo: its training rows give the statistics.
-        task: whose rows.
-        n: how many.
-        seed: of the draws; adapter i is the same whatever n is.
+def moments(zoo: AdapterZoo, task: str) -> Tensor:
+    """Measure every coordinate on its own, each run counting the same.
 
     Returns:
-        (n, K) vectors; a coordinate that never moves stays where it is.
+        (2, K) the soup, and the standard deviation of the checkpoints around it.
     """
-    rows = _training(zoo, task)
-    mean = _mean(zoo, rows)
-    square = torch.zeros_like(mean, dtype=torch.float64)
+    runs, (centre,) = _runs(zoo, task), soup(zoo, task)
+    square = torch.zeros_like(centre, dtype=torch.float64)
+    for rows in runs:
+        for i in rows:
+            square += (_row(zoo, i) - centre).double() ** 2 / len(rows)
+    return torch.stack([centre, (square / len(runs)).sqrt().float()])
+
+
+def shell(zoo: AdapterZoo, task: str) -> Tensor:
+    """Measure how far the runs are from their soup, and which coordinates ever move.
+
+    Returns:
+        (2, K) the soup, and on every coordinate that differs between training rows the mean distance of the run soups
+        from the soup (of the checkpoints, where there is one run); 0 on the others.
+    """
+    soups = run_soups(zoo, task)
+    (centre,) = _average(soups)
+    rows = [i for run in _runs(zoo, task) for i in run]
+    first, moves = _row(zoo, rows[0]), torch.zeros_like(centre, dtype=torch.bool)
     for i in rows:
-        square += (_row(zoo, i) - mean).double() ** 2
-    return mean + (square / len(rows)).sqrt().float() * _noise(n, len(mean), seed)
+        moves |= _row(zoo, i) != first
+    away = [(own - centre).norm() for own in (soups if len(soups) > 1 else (_row(zoo, i) for i in rows))]
+    return torch.stack([centre, moves * torch.stack(away).mean()])
 
 
-def noisy_soup(zoo: AdapterZoo, task: str, n: int, seed: int) -> Tensor:
-    """Add noise of no particular direction to the soup, as long as the runs are far from it.
+def last_checkpoints(zoo: AdapterZoo, task: str) -> Tensor:
+    """Return the (R, K) last checkpoint of each training run of a task."""
+    return torch.stack([_row(zoo, rows[-1]) for rows in _runs(zoo, task)])
+
+
+def normal(kept: Tensor, n: int, seed: int) -> Tensor:
+    """Draw every coordinate on its own from a normal law: (n, K) from (2, K) means and standard deviations."""
+    return kept[0] + kept[1] * _noise(n, kept.shape[1], seed)
+
+
+def on_shell(kept: Tensor, n: int, seed: int) -> Tensor:
+    """Go from the centre as far as `shell` says, each time in a direction of no particular kind, over what moves."""
+    directions = normalize(_noise(n, kept.shape[1], seed) * (kept[1] > 0), dim=1)
+    return kept[0] + kept[1].max() * directions
+
+
+CONTROLS = {
+    control.name: control
+    for control in (
+        Control("run_soup", run_soups),
+        Control("soup", soup),
+        Control("gaussian", moments, normal),
+        Control("noisy_soup", shell, on_shell),
+    )
+}
+LOOK_UP = Control("by_condition", last_checkpoints)  # for the task that was asked for, these are the training runs
+
+
+def nearest_rows(zoo: AdapterZoo, vectors: Tensor, updates: bool = False) -> tuple[list[int], np.ndarray]:
+    """Find the training row nearest to each vector, with a few rows in memory at a time.
 
     Args:
-        zoo: its training rows give soup and length.
-        task: whose rows.
-        n: how many.
-        seed: of the noise; adapter i is the same whatever n is.
+        zoo: its training rows, of whatever task, are the candidates.
+        vectors: (n, K) vectors, generated ones for example.
+        updates: measure between deltas instead of between vectors.
 
     Returns:
-        (n, K) vectors at the mean distance of the run soups from the soup (of the checkpoints, where there is one run).
+        (n,) index of the nearest row in the zoo, the first of several; (n,) distance to it in weight units.
     """
-    runs, centre = run_soups(zoo, task), soup(zoo, task)
-    away = runs - centre if len(runs) > 1 else torch.stack([_row(zoo, i) for i in _training(zoo, task)]) - centre
-    noise = _noise(n, centre.shape[1], seed)
-    return centre + away.norm(dim=1).mean() * noise / noise.norm(dim=1, keepdim=True)
+    rows, step = zoo.training(), max(1, BLOCK_VALUES // zoo.layout.size)
+    found, least = np.full(len(vectors), rows[0]), np.full(len(vectors), np.inf)
+    for start in range(0, len(rows), step):
+        block = np.array(rows[start : start + step])
+        away = distances(vectors, zoo.vectors[block], zoo.layout if updates else None)
+        at = away.argmin(axis=1)
+        away = away[np.arange(len(vectors)), at]
+        found, least = np.where(away < least, block[at], found), np.minimum(away, least)
+    return found.tolist(), least
 
 
 def nearest(zoo: AdapterZoo, vectors: Tensor) -> Tensor:
@@ -103,14 +138,21 @@ def nearest(zoo: AdapterZoo, vectors: Tensor) -> Tensor:
         vectors: (n, K) vectors, generated ones for example.
 
     Returns:
-        (n, K) training vectors.
+        (n, K) training vectors: row i is the nearest to vector i, so that differences are paired.
     """
-    rows = list(zoo.training())
-    chosen = distances(vectors, zoo.vectors[rows]).argmin(axis=1)
-    return torch.stack([_row(zoo, rows[i]) for i in chosen])
+    return torch.stack([_row(zoo, i) for i in nearest_rows(zoo, vectors)[0]])
 
 
-def nearest_by_condition(zoo: AdapterZoo, generator: Generator, condition: str | Tensor) -> Tensor:
+class Latent(Protocol):
+    """What the controls of an autoencoder need of a fitted generator."""
+
+    @property
+    def latent(self) -> int: ...
+    def decode(self, latents: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
+    def reconstruct(self, vectors: Tensor, tasks: Sequence[str] | None = ...) -> Tensor: ...
+
+
+def nearest_by_condition(zoo: AdapterZoo, generator: Conditioned, condition: str | Tensor | None) -> Tensor:
     """Look up what a generator would have to write: the adapters of the training task with the nearest condition.
 
     Args:
@@ -120,24 +162,23 @@ def nearest_by_condition(zoo: AdapterZoo, generator: Generator, condition: str |
 
     Returns:
         (R, K) last checkpoint of each training run of that task.
+
+    Raises:
+        ValueError: if there is no condition.
     """
-    given = generator.condition(condition)
-    if given is None:
-        raise ValueError("without a condition no task is nearest; fit a generator that has one")
-    away = {task: float(torch.cdist(given[None], known).min()) for task, known in generator.conditions.items()}
-    return torch.stack([_row(zoo, i) for i in zoo.last(False, min(away, key=lambda task: away[task]))])
+    return last_checkpoints(zoo, looked_up(generator, condition))
 
 
-def latent_zero(generator: Generator, task: str) -> Tensor:
+def latent_zero(generator: Latent, task: str) -> Tensor:
     """Decode the latent 0, the mean of all training latents, with nothing generated.
 
     Returns:
         (1, K) near that task's soup under per_task normalization, near no task in particular under shared.
     """
-    return generator.decode(torch.zeros(1, generator.learning.latent), [task])
+    return generator.decode(torch.zeros(1, generator.latent), [task])
 
 
-def reconstruction(generator: Generator, vectors: Tensor, task: str) -> Tensor:
+def reconstruction(generator: Latent, vectors: Tensor, task: str) -> Tensor:
     """Encode and decode a task's adapters: what the latent costs, with nothing generated.
 
     Args:
@@ -151,24 +192,31 @@ def reconstruction(generator: Generator, vectors: Tensor, task: str) -> Tensor:
     return generator.reconstruct(vectors, [task] * len(vectors))
 
 
-def _training(zoo: AdapterZoo, task: str) -> list[int]:
-    rows = [i for i in zoo.training() if zoo.rows[i].task == task]
-    if not rows:
+def _runs(zoo: AdapterZoo, task: str) -> list[list[int]]:
+    """Return the training rows of each run of a task."""
+    runs: dict[str, list[int]] = {}
+    for i in zoo.training():
+        if zoo.rows[i].task == task:
+            runs.setdefault(zoo.rows[i].run, []).append(i)
+    if not runs:
         raise ValueError(f"no training adapter of task {task!r}; the zoo knows {', '.join(zoo.tasks)}")
-    return rows
+    return list(runs.values())
 
 
 def _row(zoo: AdapterZoo, i: int) -> Tensor:
     return torch.from_numpy(np.array(zoo.vectors[i], dtype=np.float32))
 
 
+def _average(soups: Tensor) -> Tensor:
+    return soups.double().mean(dim=0, keepdim=True).float()
+
+
 def _mean(zoo: AdapterZoo, rows: Sequence[int]) -> Tensor:
-    total = torch.zeros(zoo.vectors.shape[1], dtype=torch.float64)
+    total = torch.zeros(zoo.layout.size, dtype=torch.float64)
     for i in rows:
         total += _row(zoo, i)
     return (total / len(rows)).float()
 
 
 def _noise(n: int, size: int, seed: int) -> Tensor:
-    generators = [torch.Generator().manual_seed((seed * 1_000_003 + i) % 2**63) for i in range(n)]
-    return torch.stack([torch.randn(size, generator=generator) for generator in generators])
+    return torch.stack([torch.randn(size, generator=generator) for generator in noise_generators(seed, n)])

@@ -15,8 +15,8 @@ import numpy as np
 from cpd import evaluation
 from cpd.domains.domain import Domain
 from cpd.evaluation import Evaluating
-from cpd.measures import distances
-from cpd.methods.cond_pdiff.generator import CondPDiff
+from cpd.methods.controls import nearest_rows
+from cpd.methods.method import Generator
 from cpd.zoo.zoo import AdapterZoo
 
 
@@ -38,7 +38,7 @@ class Assessment:
 
 
 def assess(
-    domain: Domain, zoo: AdapterZoo, generator: CondPDiff, original: Mapping[str, float], how: Evaluating, seed: int
+    domain: Domain, zoo: AdapterZoo, generator: Generator, original: Mapping[str, float], how: Evaluating, seed: int
 ) -> Assessment:
     """Generate under the right condition and under another task's, and score both.
 
@@ -56,10 +56,9 @@ def assess(
     tasks = list(original)
     own = {name: evaluation.generate(name, name, generator, how.wrong, how, seed) for name in tasks}
     told = _following(tasks)
-    other = {name: evaluation.generate(told[name], name, generator, 1, how, seed) for name in tasks}
+    other = {name: evaluation.generate(told[name], name, generator, 1, how, seed, "other_condition") for name in tasks}
     scores = evaluation.score_arms(domain, {name: {"own": own[name], "other": other[name]} for name in tasks})
-    seen = zoo.vectors[zoo.training()]
-    away = [distances.distances(vectors, seen, zoo.layout).min(axis=1).mean() for vectors in own.values()]
+    away = [nearest_rows(zoo, vectors, updates=True)[1].mean() for vectors in own.values()]
     right = [np.mean([near == name for near in evaluation.nearest_task(zoo, own[name])]) for name in tasks]
 
     def points(arm: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ Source: ours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,3 +93,13 @@ def name(key: str) -> str:
         key: of ``ARMS``, or any label.
     """
     return ARMS[key].name if key in ARMS else key
+
+
+def ordered(keys: Iterable[str]) -> list[str]:
+    """Return arms in the order of ``ARMS``, and after them, in their own, those that it does not know.
+
+    Args:
+        keys: of arms; a new control needs no line in the table, and then goes by its key.
+    """
+    given = list(keys)
+    return [key for key in ARMS if key in given] + [key for key in given if key not in ARMS]

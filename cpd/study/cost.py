@@ -1,7 +1,7 @@
 """What a fit and an adapter cost as adapters grow: ``python -m cpd.study.cost`` prints seconds and memory by K.
 
-Fitting and generating are measured in processes of their own, on random adapters: what they hold does not change what
-they cost. Run it with nothing else running. Nothing here asserts.
+Fitting and generating are measured in processes of their own, on random adapters in a file: what they hold does not
+change what they cost. Run it with nothing else running. Nothing here asserts.
 
 Source: ours.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, fields, replace
 from multiprocessing import get_context
@@ -20,12 +21,15 @@ import numpy as np
 import torch
 
 from cpd.adapters.layout import AdapterLayout
+from cpd.methods.cond_pdiff.convolutional import LINEAR_BUDGET
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.runtime import artifacts
 from cpd.zoo.zoo import AdapterZoo, Row
 
 SIZES = (10_000, 100_000, 1_000_000)
-WORK = 4_000_000  # coordinates: a size is measured over this many divided by K steps, at least 8, at most 100
+ROWS = 64  # adapters in a zoo
+WORK = 4_000_000  # coordinates: a step is measured over this many divided by K steps, at least 8, at most 100
 
 
 @dataclass(frozen=True)
@@ -34,27 +38,34 @@ class Cost:
 
     Attributes:
         size: K, parameters of an adapter.
-        autoencoder_step: seconds of one training step of the autoencoder, by which a fit grows with K.
+        autoencoder: seconds to fit normalizer and autoencoder, by which a fit grows with K; those of a convolutional
+            one follow from a few of its steps.
         denoiser_step: seconds of one training step of the denoiser, which sees latents only.
-        fitting_memory: GiB, the largest that the process became that fitted.
+        fitting_memory: GiB, the largest that the process became that fitted, with what it had mapped of the zoo.
         ten: seconds to generate ten adapters, 50 DDIM steps.
         generating_memory: GiB, the largest that the process became that read the saved generator and generated.
     """
 
     size: int
-    autoencoder_step: float
+    autoencoder: float
     denoiser_step: float
     fitting_memory: float
     ten: float
     generating_memory: float
 
 
-def measure(size: int, learning: Learning) -> Cost:
+def sizes(learning: Learning, among: Sequence[int] = SIZES) -> list[int]:
+    """Return the numbers of parameters that the autoencoder of these settings can have."""
+    return [size for size in among if learning.autoencoder == "linear" or size * learning.latent <= LINEAR_BUDGET]
+
+
+def measure(size: int, learning: Learning, rows: int = ROWS) -> Cost:
     """Fit, save and generate, in two processes that do nothing else.
 
     Args:
         size: K, rounded down to an even number.
-        learning: widths and batches; its numbers of steps are not used.
+        learning: widths, batches and steps of the autoencoder.
+        rows: adapters in the zoo.
 
     Returns:
         The cost.
@@ -63,19 +74,22 @@ def measure(size: int, learning: Learning) -> Cost:
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
     ):
-        fitted = pool.submit(_fitting, size, learning, Path(folder) / "generator").result()
+        fitted = pool.submit(_fitting, size, learning, rows, Path(folder)).result()
         return Cost(size, *fitted, *pool.submit(_generating, Path(folder) / "generator").result())
 
 
-def _fitting(size: int, learning: Learning, folder: Path) -> tuple[float, float, float]:
-    """Save a generator; return seconds of a step of autoencoder and denoiser, and GiB."""
-    zoo, more = _zoo(size // 2), min(100, max(8, WORK // size))
-    _fit(zoo, learning, 1, 1)
-    generator, neither = _fit(zoo, learning, 2, 2)
-    autoencoder, denoiser = _fit(zoo, learning, 2 + more, 2)[1], _fit(zoo, learning, 2, 2 + more)[1]
-    memory = _peak()
-    generator.save_pretrained(folder)
-    return (autoencoder - neither) / more, (denoiser - neither) / more, memory
+def _fitting(size: int, learning: Learning, rows: int, folder: Path) -> tuple[float, float, float]:
+    """Save a generator; return seconds of normalizer and autoencoder, and of a step of the denoiser, and GiB."""
+    small, zoo = _zoo(100, rows, folder / "small"), _zoo(size // 2, rows, folder / "zoo")
+    _fit(small, learning, 1, 1)
+    least = _fit(small, learning, 2, 2)[1]
+    denoiser = (_fit(small, learning, 2, 102)[1] - least) / 100
+    generator, both = _fit(zoo, learning, 2, 2)
+    step, more = 0.0, min(100, max(8, WORK // size))
+    if learning.autoencoder == "convolutional":
+        step = (_fit(zoo, learning, 2 + more, 2)[1] - both) / more
+    generator.save_pretrained(folder / "generator")
+    return both - 2 * denoiser + (learning.ae_steps - 2) * step, denoiser, _peak()
 
 
 def _generating(folder: Path) -> tuple[float, float]:
@@ -100,24 +114,32 @@ def _peak() -> float:
     return int(status[status.index("VmHWM:") + 1]) / 2**20
 
 
-def _zoo(width: int) -> AdapterZoo:
-    """Make 64 random adapters of two tasks, of rank 1 on one square matrix."""
+def _zoo(width: int, rows: int, file: Path) -> AdapterZoo:
+    """Write random adapters of two tasks, of rank 1 on one square matrix, and open them."""
     a, b = (f"base_model.model.layer.lora_{name}.weight" for name in "AB")
     config = {"peft_type": "LORA", "r": 1, "lora_alpha": 8, "target_modules": ["layer"]}
     layout = AdapterLayout.of({a: torch.zeros(1, width), b: torch.zeros(width, 1)}, config)
-    vectors = np.random.default_rng(0).normal(0, 0.02, (64, layout.size)).astype(np.float32)
-    rows = [Row(("first", "second")[i % 2], f"run {i}", 1, None, False) for i in range(64)]
-    return AdapterZoo(layout, vectors, rows, {"first": ["one task"], "second": ["another task"]})
+    matrix, random = artifacts.create_matrix(file, rows, layout.size), np.random.default_rng(0)
+    for i in range(rows):
+        matrix[i] = 0.02 * random.standard_normal(layout.size, np.float32)
+    described = [Row(("first", "second")[i % 2], f"run {i}", 1, None, False) for i in range(rows)]
+    conditions = {"first": ["one task"], "second": ["another task"]}
+    return AdapterZoo(layout, artifacts.open_matrix(file), described, conditions)
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m cpd.study.cost", description="Seconds and GiB as adapters grow.")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="K", help="parameters per adapter")
-    print(*(f"{field.name:>18}" for field in fields(Cost)), sep="")
-    for size in parser.parse_args().sizes:
-        cost = measure(size, replace(Learning(), condition="one_hot"))
-        print(*(f"{round(value, 3):>18,}" for value in astuple(cost)), sep="", flush=True)
+    parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help="adapters in the zoo (%(default)s)")
+    options = parser.parse_args()
+    for kind in ("linear", "convolutional"):
+        learning = replace(Learning(), condition="one_hot", autoencoder=kind)
+        print(f"{kind} autoencoder, {options.rows} adapters")
+        print(*(f"{field.name:>18}" for field in fields(Cost)), sep="")
+        for size in sizes(learning, options.sizes):
+            cost = measure(size, learning, options.rows)
+            print(*(f"{round(value, 3):>18,}" for value in astuple(cost)), sep="", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from dataclasses import asdict
 from cpd.domains.domain import Domain
 from cpd.domains.finetune import finetune_all
 from cpd.domains.text.domain import TextDomain
+from cpd.methods import registry
 from cpd.methods.cond_pdiff import fitting
-from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.method import Generator
 from cpd.runtime import artifacts, devices
 from cpd.study.presets import Preset
 from cpd.zoo.zoo import AdapterZoo
@@ -50,20 +51,22 @@ def zoo(tasks: Domain, condition: str, seed: int) -> AdapterZoo:
     return AdapterZoo.from_runs(ordered, held_out, conditions, artifacts.address("zoos", made_by))
 
 
-def generator(zoo: AdapterZoo, learning: Learning, seed: int) -> CondPDiff:
+def generator(zoo: AdapterZoo, learning: Learning, seed: int, method: str = "cond_pdiff") -> Generator:
     """Fit a generator to a zoo, or find the one that was.
 
     Args:
         zoo: what is learned.
         learning: how.
         seed: names the fit.
+        method: which one learns.
 
     Returns:
         The generator.
     """
-    made_by = {"zoo": fitting.checked(zoo, "study"), "learning": asdict(learning), "seed": seed}
+    made_by = {"method": method, "zoo": fitting.checked(zoo, "study"), "learning": asdict(learning), "seed": seed}
     where = {"device": devices.device().type, "precision": devices.precision()}
     folder = artifacts.address("generators", made_by | where)
-    if not artifacts.is_complete(folder):
-        CondPDiff.fit(zoo, learning, seed, folder.with_name(folder.name + ".partial")).save_pretrained(folder)
-    return CondPDiff.from_pretrained(folder)
+    with artifacts.making(folder) as work:
+        if work:
+            registry.fit(method, zoo, learning, seed, work).save_pretrained(folder)
+    return registry.load(folder)

@@ -67,7 +67,7 @@ _PAPER = Preset(
         scale=4.0,
         learning_rate=2e-3,
     ),
-    Learning(latent=512, ae_steps=8000, steps=20000, width=1024),
+    Learning(autoencoder="convolutional", latent=512, ae_steps=8000, steps=20000, width=1024),
     Evaluating(generated=50, controls=50, wrong=10),
 )
 _AUTHORS = Preset(
@@ -77,8 +77,8 @@ _AUTHORS = Preset(
         learning_rate=1e-4, weight_decay=0.1,
     ),
     Learning(
-        normalization="per_task", latent=468, ae_steps=40_000, ae_batch=256, ae_learning_rate=1e-3,
-        steps=48_000, batch=256, learning_rate=1e-3, cond_drop=0.0, cond_noise=0.0, ema=0.0,
+        normalization="per_task", autoencoder="convolutional", latent=468, ae_steps=40_000, ae_batch=256,
+        ae_learning_rate=1e-3, steps=48_000, batch=256, learning_rate=1e-3, cond_drop=0.0, cond_noise=0.0, ema=0.0,
         prediction="epsilon", betas="linear",
     ),
     Evaluating(generated=10, sampler="ddpm", sampler_steps=1000),
@@ -86,7 +86,7 @@ _AUTHORS = Preset(
 _LAPTOP = Preset(
     "laptop",
     Finetuning(runs=2, curve=3, select_rows=200, report_rows=400),
-    Learning(ae_steps=700, steps=2500),
+    Learning(ae_steps=700, steps=2500, width=256),
     evaluating=Evaluating(controls=5, wrong=1),
 )
 _STYLES = Finetuning(
@@ -100,7 +100,7 @@ _STYLES = Finetuning(
     decay="cosine",
     curve=2,
 )
-_LEARNING = Learning(condition="images", ae_steps=700, steps=2500)
+_LEARNING = Learning(condition="images", autoencoder="convolutional", ae_steps=700, steps=2500)
 PRESETS: dict[str, Preset] = {each.name: each for each in (_SMOKE, _LAPTOP, _FULL, _PAPER, _AUTHORS)}
 STYLES: dict[str, Preset] = {
     "smoke": Preset(

@@ -121,26 +121,22 @@ def exact_denoiser(mixture: Mixture, scheduler: Scheduler) -> Denoise:
     return denoise
 
 
-def fit(mixture: Mixture, learning: Learning, seed: int, state: Path) -> tuple[Denoiser, list[float]]:
+def fit(mixture: Mixture, learning: Learning, seed: int, folder: Path) -> tuple[Denoiser, list[float]]:
     """Train the project's denoiser on samples of a mixture, with one-hot conditions.
 
     Args:
         mixture: what to learn.
         learning: sizes and steps.
         seed: of samples, initialization and training.
-        state: file to resume from.
+        folder: keeps the state of an unfinished training.
 
     Returns:
         The denoiser and its loss at each step.
     """
     samples, component = mixture.draw(TRAINING_SAMPLES, seed)
     conditions = {str(i): row[None] for i, row in enumerate(torch.eye(int(mixture.groups.max()) + 1))}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        denoiser = Denoiser(mixture.means.shape[1], len(conditions), learning.width, learning.depth)
-    denoiser.center(torch.cat(list(conditions.values())))
     tasks = [str(int(group)) for group in mixture.groups[component]]
-    return denoiser, fit_denoiser(denoiser, samples, tasks, conditions, learning, seed, state)
+    return fit_denoiser(samples, tasks, conditions, learning, seed, folder)
 
 
 def outside(mixture: Mixture, samples: Tensor, truth: Tensor) -> float:

@@ -1,21 +1,23 @@
 """What is in a zoo before anything is learned from it, as JSON values and as a table.
 
-Adapters are compared as vectors, in weight units. What is learned or generated is not known here.
+Adapters are compared as vectors, in weight units, in one pass over the matrix. What is learned or generated is not
+known here.
 
 Source: ours.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from cpd.measures.distances import distances
-from cpd.zoo.zoo import AdapterZoo, Row
+from cpd.zoo.zoo import AdapterZoo, Row, blocks
 
 NEAR = 1e-3  # two adapters this near, as a share of their norm, count as the same one
-ROWS = 256  # rows in memory at a time
 SHOWN = 10  # entries of a list in the table
 
 
@@ -30,8 +32,7 @@ def inspect(zoo: AdapterZoo) -> dict[str, Any]:
         run, of runs of one task, and of tasks (null where there is no such pair); "contradictions" are adapters whose
         nearest adapter of another run has another task.
     """
-    among = np.concatenate([distances(_rows(zoo, i), zoo.vectors) for i in range(0, len(zoo.rows), ROWS)])
-    norms = np.concatenate([np.linalg.norm(_rows(zoo, i), axis=1) for i in range(0, len(zoo.rows), ROWS)])
+    among, norms, still = _compared(zoo)
     config = zoo.layout.config
     return {
         "adapters": len(zoo.rows),
@@ -48,7 +49,7 @@ def inspect(zoo: AdapterZoo) -> dict[str, Any]:
         "distances": _kinds(zoo.rows, among),
         "near_duplicates": _near_duplicates(zoo.rows, among, norms),
         "contradictions": _contradictions(zoo.rows, among),
-        "never_move": _never_move(zoo),
+        "never_move": _never_move(zoo, still),
     }
 
 
@@ -80,11 +81,23 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _compared(zoo: AdapterZoo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (N, N) distances, (N,) norms, and (K,) whether a coordinate is the same in all adapters."""
+    count, size = zoo.vectors.shape
+    square, norms, still = np.zeros((count, count)), np.zeros(count), np.zeros(size, dtype=bool)
+    with tqdm(total=size, desc="comparing adapters", unit=" parameters", unit_scale=True) as progress:
+        for span, block in blocks(zoo.vectors, range(count)):
+            square += distances(block, block) ** 2
+            norms += np.square(block, dtype=np.float64).sum(axis=1)
+            still[span] = (block == block[0]).all(axis=0)
+            progress.update(block.shape[1])
+    return np.sqrt(square), np.sqrt(norms), still
+
+
 def _task(zoo: AdapterZoo, task: str, norms: np.ndarray) -> dict[str, Any]:
     own = zoo.of(task)
-    runs = {run: len(zoo.of(task, run)) for run in dict.fromkeys(zoo.rows[i].run for i in own)}
     return {
-        "runs": runs,
+        "runs": dict(Counter(zoo.rows[i].run for i in own)),
         "checkpoints": len(own),
         "norm": float(norms[own].mean()),
         "conditions": zoo.conditions[task],
@@ -92,7 +105,8 @@ def _task(zoo: AdapterZoo, task: str, norms: np.ndarray) -> dict[str, Any]:
 
 
 def _same(values: list[str]) -> np.ndarray:
-    return np.array(values)[:, None] == np.array(values)[None]
+    number = np.unique(values, return_inverse=True)[1]
+    return number[:, None] == number[None]
 
 
 def _kinds(rows: list[Row], among: np.ndarray) -> dict[str, float | None]:
@@ -104,30 +118,25 @@ def _kinds(rows: list[Row], among: np.ndarray) -> dict[str, float | None]:
 
 def _near_duplicates(rows: list[Row], among: np.ndarray, norms: np.ndarray) -> list[tuple[str, str]]:
     near = np.triu(among <= NEAR * np.minimum(norms[:, None], norms[None]), 1)
-    return [(_name(rows[i]), _name(rows[j])) for i, j in np.argwhere(near)]
+    first, second = np.nonzero(near)
+    names = np.array([_name(row) for row in rows])
+    return list(zip(names[first].tolist(), names[second].tolist(), strict=True))
 
 
 def _contradictions(rows: list[Row], among: np.ndarray) -> list[dict[str, str]]:
     others = np.where(_same([row.run for row in rows]), np.inf, among)
     nearest = others.argmin(axis=1)
-    comparable = {row.task for row in rows if len({other.run for other in rows if other.task == row.task}) > 1}
+    runs = Counter(task for task, _ in {(row.task, row.run) for row in rows})
     return [
         {"adapter": _name(row), "nearest": _name(rows[j])}
         for row, j in zip(rows, nearest, strict=True)
-        if row.task in comparable and rows[j].task != row.task
+        if runs[row.task] > 1 and rows[j].task != row.task
     ]
 
 
-def _never_move(zoo: AdapterZoo) -> dict[str, Any]:
-    still = np.ones(zoo.layout.size, dtype=bool)
-    for i in range(0, len(zoo.rows), ROWS):
-        still &= (_rows(zoo, i) == zoo.vectors[0]).all(axis=0)
+def _never_move(zoo: AdapterZoo, still: np.ndarray) -> dict[str, Any]:
     counts = {name: int(still[span].sum()) for name, span in zoo.layout.spans.items()}
     return {"count": int(still.sum()), "tensors": {name: count for name, count in counts.items() if count}}
-
-
-def _rows(zoo: AdapterZoo, start: int) -> np.ndarray:
-    return np.asarray(zoo.vectors[start : start + ROWS])
 
 
 def _name(row: Row) -> str:

@@ -19,6 +19,7 @@ from cpd.adapters.layout import AdapterLayout
 from cpd.runtime import artifacts
 
 MATRIX, TABLE, CONDITIONS = "vectors.safetensors", "zoo.json", "conditions.yaml"
+BLOCK_VALUES = 2**22  # numbers of a matrix in memory at a time
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ class AdapterZoo:
         Raises:
             ValueError: if runs have different layouts, or a task has no condition.
         """
-        if not artifacts.is_complete(out):
+        with artifacts.making(out) as partial:
+            if partial is None:
+                return cls.load(out)
             kept_out = set(held_out)
             records = [artifacts.read_json(run / "run.json") for run in runs]
             rows = [
@@ -127,6 +130,22 @@ class AdapterZoo:
                 out, layouts[0], rows, (row for run in runs for row in artifacts.open_matrix(run / MATRIX)), conditions
             )
         return cls.load(out)
+
+
+def blocks(vectors: np.ndarray, index: Sequence[int] | np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Read rows of a matrix once, some coordinates of all of them at a time.
+
+    Args:
+        vectors: (A, K) matrix; an array or a memory map.
+        index: (N,) rows to read.
+
+    Yields:
+        Which coordinates, and their (N, b) values; from the first coordinate to the last.
+    """
+    step = max(1, BLOCK_VALUES // max(1, len(index)))
+    for start in range(0, vectors.shape[1], step):
+        span = slice(start, min(start + step, vectors.shape[1]))
+        yield span, np.asarray(vectors[:, span][index])
 
 
 def write(

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from cpd.study import figures
-from cpd.study.arms import ARMS, name
+from cpd.study.arms import ARMS, name, ordered
 
 GROUNDS = ("#ffffff", "#14181e")  # of the book, light and dark
 SOME = ["generated", "original", "nearest", "soup", "untrained_adapter"]
@@ -78,3 +78,12 @@ def test_barcodes_have_the_colours_of_their_arms() -> None:
 
 def test_series_that_are_no_arms_have_other_hues() -> None:
     assert not {arm.colour for arm in ARMS.values()} & set(figures.PALETTE)
+
+
+def test_a_control_without_a_line_goes_by_its_key_after_the_others_in_a_hue_of_its_own() -> None:
+    assert ordered(["median", "soup", "generated", "mode"]) == ["generated", "soup", "median", "mode"]
+    assert name("median") == "median"
+    drawing = figures.dots(["a", "b"], {"soup": np.ones(2), "median": np.zeros(2)}, "x")
+    colours = {to_hex(line.get_color()) for axis in drawing.axes for line in axis.lines}
+    assert {ARMS["soup"].colour.lower(), figures.PALETTE[1].lower()} <= colours
+    assert "median" in drawing.svg()

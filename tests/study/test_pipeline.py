@@ -8,6 +8,7 @@ import torch
 
 from cpd.domains.domain import Domain
 from cpd.domains.text.domain import TextDomain
+from cpd.methods import controls
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
@@ -50,3 +51,12 @@ def test_a_second_call_finds_zoo_and_generator(tmp_path: Path, monkeypatch: pyte
     _, again, second = made(tmp_path, "bert")
     assert again.rows == zoo.rows
     assert torch.equal(first.generate("ratings", 2, 1), second.generate("ratings", 2, 1))
+
+
+def test_each_method_has_a_generator_of_its_own(tmp_path: Path) -> None:
+    _, zoo, learned = made(tmp_path, "bert")
+    averaged = pipeline.generator(zoo, LEARNING, 0, "soup")
+    assert (learned.name, averaged.name) == ("cond_pdiff", "soup")
+    assert torch.equal(averaged.generate("reviews", 1, 0), controls.soup(zoo, "reviews"))
+    with pytest.raises(ValueError, match="no method 'magic'; there are cond_pdiff, "):
+        pipeline.generator(zoo, LEARNING, 0, "magic")

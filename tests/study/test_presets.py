@@ -47,6 +47,7 @@ def test_authors_protocol() -> None:
     assert (learn.normalization, learn.prediction, learn.timesteps, learn.betas) == (
         "per_task", "epsilon", 1000, "linear",
     )  # fmt: skip
+    assert learn.autoencoder == preset("paper").learning.autoencoder == "convolutional"
     assert (made.evaluating.sampler, made.evaluating.sampler_steps) == ("ddpm", 1000)
     assert AUTHORS_ALPHA == {1: 8, 2: 8, 4: 16, 16: 32} and fine.alpha == AUTHORS_ALPHA[fine.rank]
 
@@ -68,6 +69,7 @@ def test_unknown_setting_lists_the_known_ones() -> None:
         ("suite", "superglue", "packaged, glue, emoji, few_emoji, folder"),
         ("targets", "everything", "query_value, attention"),
         ("normalization", "batch", "none, shared, per_task"),
+        ("autoencoder", "deep", "linear, convolutional"),
         ("condition", "vibes", "description, examples, images, one_hot, none"),
         ("prediction", "x0", "v_prediction, epsilon"),
         ("betas", "exp", "squaredcos_cap_v2, linear"),

@@ -74,7 +74,7 @@ def test_the_exact_denoiser_through_our_sampler_gives_the_truth(condition: int |
 def test_our_training_approaches_the_exact_denoiser_and_the_condition_matters(tmp_path) -> None:
     torch.set_num_threads(1)
     learning = replace(toy.SMOKE, steps=300)
-    denoiser, losses = toy.fit(MIXTURE, learning, 0, tmp_path / "state.safetensors")
+    denoiser, losses = toy.fit(MIXTURE, learning, 0, tmp_path)
     scheduler = schedule("ddim", learning.prediction, learning.timesteps, learning.betas)
     error = toy.denoiser_error(denoiser, MIXTURE, scheduler, [300, 600], 0, 1)
     wrong = toy.denoiser_error(lambda z, t, c: denoiser(z, t, c.roll(1, 1)), MIXTURE, scheduler, [300, 600], 0, 1)

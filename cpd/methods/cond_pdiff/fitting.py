@@ -1,6 +1,7 @@
-"""How a generator's two networks are fitted to a zoo: what a training step sees and what it minimizes.
+"""How a generator's two networks are fitted: what a training step sees and what it minimizes.
 
-The loop itself is ``training``; what the networks are put together to is ``generator``.
+The autoencoder is handed normalized rows, the denoiser latents; neither knows where they come from. The loop itself is
+``training``; what the networks are put together to is ``generator``.
 
 Source: arXiv 2408.01415, section 3 and algorithm 1.
 """
@@ -9,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,105 +21,107 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cpd.diffusion import diffusion_loss, schedule
-from cpd.methods.cond_pdiff.autoencoder import Autoencoder
+from cpd.methods.cond_pdiff.convolutional import ConvolutionalAutoencoder
 from cpd.methods.cond_pdiff.denoiser import Denoiser
-from cpd.methods.cond_pdiff.normalizer import Normalizer
+from cpd.methods.cond_pdiff.linear import LinearAutoencoder
+from cpd.methods.cond_pdiff.normalizer import NormalizedRows
+from cpd.methods.cond_pdiff.rows import Rows
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.runtime.training import Plan, train
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
 
+Autoencoder = LinearAutoencoder | ConvolutionalAutoencoder
 WARMUP = 0.05  # share of the steps in which the learning rate rises
+ENCODED = 2**23  # coordinates encoded at a time
 
 
 def checked(zoo: AdapterZoo, recipe: str) -> str:
-    """Refuse a zoo that cannot be learned.
+    """Name what a zoo teaches, and refuse one that cannot be learned.
 
     Args:
         zoo: adapters with task and condition.
         recipe: what else decides the result, as text.
 
     Returns:
-        A hash of everything that is learned from: the name of this fit.
+        A hash of everything that is learned from.
 
     Raises:
         ValueError: if a task has fewer than 2 training rows, or a weight is NaN or infinite.
     """
-    index = list(zoo.training())
-    for task in zoo.tasks:
-        if (count := sum(zoo.rows[i].task == task for i in index)) < 2:
-            raise ValueError(
-                f"task {task!r} has {count} training checkpoint(s), 2 are needed; add some or drop the task"
-            )
-    digest = hashlib.sha256(json.dumps([recipe, zoo.conditions, zoo.layout.to_json()], sort_keys=True).encode())
-    for i in index:
-        row, vector = zoo.rows[i], np.ascontiguousarray(zoo.vectors[i])
-        if not np.isfinite(vector).all():
-            where = f"task {row.task!r}, run {row.run!r}, step {row.step}"
-            raise ValueError(f"{where} has a NaN or infinite weight; remove that adapter from the zoo")
-        digest.update(f"{row.task}\n".encode() + vector.tobytes())
-    return digest.hexdigest()[:16]
+    rows = Rows.training(zoo)
+    described = [recipe, zoo.conditions, zoo.layout.to_json(), list(rows.tasks)]
+    return _name(described, (_finite(rows, values) for _, values in rows.blocks()))
 
 
 def fit_autoencoder(
-    autoencoder: Autoencoder, normalizer: Normalizer, zoo: AdapterZoo, learning: Learning, seed: int, state: Path
-) -> list[float]:
-    """Minimize the squared error of reconstructed training rows, read a batch at a time.
+    rows: NormalizedRows, learning: Learning, seed: int, folder: Path
+) -> tuple[Autoencoder, Tensor, list[float]]:
+    """Find the autoencoder that reproduces rows with the smallest squared error.
 
     Args:
-        autoencoder: trained in place.
-        normalizer: fitted on the same rows.
-        zoo: its training rows are learned.
-        learning: steps, batch, rate.
+        rows: (N, M) what is learned.
+        learning: which autoencoder; its latents and noise; steps, batch and rate of a convolutional one.
         seed: names the run.
-        state: file to resume from.
+        folder: keeps the state of an unfinished training.
 
     Returns:
-        The loss of each step, in squared standard deviations per coordinate.
+        The autoencoder; the (N, D) standardized latents of the rows; and the loss of each step, or with one component
+        more each, in squared standard deviations per coordinate.
+
+    Raises:
+        ValueError: if the rows are too long for a convolutional autoencoder.
 
     Source: arXiv 2408.01415, equation 4.
     """
-    index = np.asarray(zoo.training())
+    if learning.autoencoder == "linear":
+        return LinearAutoencoder.fit(rows, learning.latent, learning.input_noise, learning.latent_noise)
+    return _fit_convolutional(rows, learning, seed, folder)
+
+
+def _fit_convolutional(
+    rows: NormalizedRows, learning: Learning, seed: int, folder: Path
+) -> tuple[ConvolutionalAutoencoder, Tensor, list[float]]:
+    autoencoder = _convolutional(rows.shape[1], learning, seed)
 
     def loss(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
-        rows = index[torch.randint(len(index), (learning.ae_batch,), generator=generator).numpy()]
-        vectors = torch.from_numpy(np.asarray(zoo.vectors[rows]))
-        x = normalizer.normalize(vectors, [zoo.rows[i].task for i in rows]).to(_device(module))
+        drawn = torch.randint(len(rows.rows), (learning.ae_batch,), generator=generator).numpy()
+        x = rows[drawn].to(_device(module))
         return functional.mse_loss(module(x, generator).float(), x)
 
     warmup = round(WARMUP * learning.ae_steps)
     plan = Plan(learning.ae_steps, learning.ae_learning_rate, warmup=warmup, precision="auto")
-    losses = train(autoencoder, loss, plan, seed, state, "autoencoder")
+    name = _name(["autoencoder", asdict(learning), seed], (values for _, values in rows.blocks()))
+    losses = train(autoencoder, loss, plan, seed, folder / f".autoencoder-{name}.safetensors", "autoencoder")
     autoencoder.cpu()
-    return losses
+    return autoencoder, autoencoder.standardize(_encoded(autoencoder, rows)), losses
 
 
 def fit_denoiser(
-    denoiser: Denoiser,
     latents: Tensor,
     tasks: Sequence[str],
     conditions: Mapping[str, Tensor],
     learning: Learning,
     seed: int,
-    state: Path,
-) -> list[float]:
+    folder: Path,
+) -> tuple[Denoiser, list[float]]:
     """Minimize the denoising error; each row draws one of its task's conditions anew in every step.
 
     Args:
-        denoiser: trained in place; afterwards it holds the averaged weights.
         latents: (N, D) standardized latents of the training rows.
         tasks: (N,) task of each row.
         conditions: task -> (m, C) its conditions.
-        learning: steps, batch, rate, prediction, noise schedule, condition dropout.
+        learning: width, depth, steps, batch, rate, prediction, noise schedule, condition dropout.
         seed: names the run.
-        state: file to resume from.
+        folder: keeps the state of an unfinished training.
 
     Returns:
-        The loss of each step, dimensionless.
+        The denoiser, with averaged weights; and the loss of each step, dimensionless.
 
     Source: arXiv 2408.01415, equation 5.
     """
+    denoiser = initial_denoiser(latents.shape[1], conditions, learning, seed)
     scheduler = schedule("ddpm", learning.prediction, learning.timesteps, learning.betas)
     draw = _ConditionTable(conditions, tasks, learning.cond_noise)
 
@@ -128,9 +132,52 @@ def fit_denoiser(
 
     warmup = round(WARMUP * learning.steps)
     plan = Plan(learning.steps, learning.learning_rate, warmup=warmup, ema=learning.ema, precision="auto")
-    losses = train(denoiser, loss, plan, seed, state, "denoiser")
+    name = _name(["denoiser", asdict(learning), seed, list(tasks)], [latents, *conditions.values()])
+    losses = train(denoiser, loss, plan, seed, folder / f".denoiser-{name}.safetensors", "denoiser")
     denoiser.cpu()
-    return losses
+    return denoiser, losses
+
+
+def initial_autoencoder(size: int, latent: int, learning: Learning, seed: int) -> Autoencoder:
+    """Return the autoencoder of (B, size) vectors before it learns; global randomness is left alone."""
+    return LinearAutoencoder(size, latent) if learning.autoencoder == "linear" else _convolutional(size, learning, seed)
+
+
+def _convolutional(size: int, learning: Learning, seed: int) -> ConvolutionalAutoencoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ConvolutionalAutoencoder(size, learning.latent, learning.input_noise, learning.latent_noise).eval()
+
+
+def initial_denoiser(latent: int, conditions: Mapping[str, Tensor], learning: Learning, seed: int) -> Denoiser:
+    """Return the denoiser of (B, latent) latents before it learns; global randomness is left alone."""
+    known = torch.cat(list(conditions.values()))  # (M, C)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        denoiser = Denoiser(latent, known.shape[1], learning.width, learning.depth).eval()
+    denoiser.center(known)
+    return denoiser
+
+
+@torch.no_grad()
+def _encoded(autoencoder: ConvolutionalAutoencoder, rows: NormalizedRows) -> Tensor:
+    """Return the (N, D) latents of all rows, a few rows in memory at a time."""
+    count, size = rows.shape
+    parts = np.array_split(np.arange(count), -(-count * size // ENCODED))
+    return torch.cat([autoencoder.encode(rows[part]) for part in parts if len(part)])
+
+
+def _finite(rows: Rows, values: Tensor) -> Tensor:
+    rows.require_finite(values)
+    return values
+
+
+def _name(described: Any, tensors: Iterable[Tensor]) -> str:
+    """Return a hash of JSON values and of numbers: what is made of them, and of nothing else, may bear this name."""
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for tensor in tensors:
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 class _ConditionTable:

@@ -1,6 +1,7 @@
 """CondPDiff: normalizer, autoencoder, condition encoder and denoiser as one thing to fit, ask, save and load.
 
-It never holds the whole matrix of a zoo. Scores, tasks and PEFT folders are not known here.
+A zoo goes one way through it: rows, normalized rows, latents, denoiser. It is never in
+memory as a whole. Scores, tasks and PEFT folders are not known here.
 
 Source: arXiv 2408.01415, section 3 (algorithm 1: autoencoder, then conditional latent diffusion, then generation).
 """
@@ -10,37 +11,38 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cpd import __version__
 from cpd.adapters.layout import AdapterLayout
-from cpd.conditions import ConditionEncoder
+from cpd.conditions import ConditionEncoder, KnownConditions
 from cpd.diffusion import guided, noise_generators, sample, schedule
 from cpd.methods.cond_pdiff import fitting
-from cpd.methods.cond_pdiff.autoencoder import Autoencoder
 from cpd.methods.cond_pdiff.denoiser import Denoiser
+from cpd.methods.cond_pdiff.fitting import Autoencoder
+from cpd.methods.cond_pdiff.linear import LinearAutoencoder
 from cpd.methods.cond_pdiff.normalizer import Normalizer
+from cpd.methods.cond_pdiff.rows import Rows
 from cpd.methods.cond_pdiff.settings import Learning
-from cpd.runtime import artifacts
+from cpd.methods.method import read, save
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
 
-FORMAT = 1  # of the saved generator; raised when older files can no longer be read
-DESCRIPTION, WEIGHTS = "generator.json", "generator.safetensors"
+FORMAT = 2  # of the saved generator; raised when older files can no longer be read
 LIBRARIES = ("torch", "diffusers", "accelerate", "peft", "transformers", "sentence-transformers", "safetensors")
-BATCH_VALUES = 2**23  # coordinates handled at a time outside training
+BATCH_VALUES = 2**25  # coordinates handled at a time outside training
 
 
+@dataclass(eq=False)
 class CondPDiff:
-    """A generator of adapters, conditioned on what the task is.
+    """A generator of adapters, conditioned on what the task is; `fit` and `from_pretrained` are the ways in.
 
     Attributes:
         layout: names and shapes of the vector's coordinates.
@@ -52,35 +54,26 @@ class CondPDiff:
         encoder: from condition texts to condition vectors.
         texts: task -> its condition texts.
         conditions: task -> (m, C) its conditions.
-        history: losses per step, "autoencoder" and "diffusion".
+        history: losses per step, "autoencoder" and "diffusion"; of a linear autoencoder, per component.
     """
 
-    def __init__(
-        self,
-        layout: AdapterLayout,
-        learning: Learning,
-        seed: int,
-        normalizer: Normalizer,
-        encoder: ConditionEncoder,
-        texts: Mapping[str, Sequence[str]],
-        conditions: dict[str, Tensor],
-    ) -> None:
-        """Build the networks at their seeded initialization; `fit` and `from_pretrained` are the ways in."""
-        self.layout, self.learning, self.seed, self.normalizer = layout, learning, seed, normalizer
-        self.encoder, self.conditions = encoder, conditions
-        self.texts = {task: list(texts.get(task, ())) for task in encoder.tasks}
-        self.history: dict[str, list[float]] = {"autoencoder": [], "diffusion": []}
-        known = torch.cat(list(conditions.values()))  # (M, C)
-        noise = (learning.input_noise, learning.latent_noise)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.autoencoder = Autoencoder(len(normalizer.moving), learning.latent, *noise).eval()
-            self.denoiser = Denoiser(learning.latent, known.shape[1], learning.width, learning.depth).eval()
-        self.denoiser.center(known)
+    name: ClassVar[str] = "cond_pdiff"
+    needs: ClassVar[frozenset[str]] = frozenset({"zoo"})
+
+    layout: AdapterLayout
+    learning: Learning
+    seed: int
+    normalizer: Normalizer
+    autoencoder: Autoencoder
+    denoiser: Denoiser
+    encoder: ConditionEncoder
+    texts: Mapping[str, Sequence[str]]
+    conditions: dict[str, Tensor]
+    history: dict[str, list[float]] = field(default_factory=lambda: {"autoencoder": [], "diffusion": []})
 
     @classmethod
     def fit(cls, zoo: AdapterZoo, learning: Learning, seed: int, folder: Path) -> CondPDiff:
-        """Learn a zoo's training rows: autoencoder first, then the denoiser of its latents.
+        """Learn a zoo's training rows: normalizer, autoencoder, then the denoiser of their latents.
 
         Args:
             zoo: adapters with task and condition.
@@ -92,24 +85,21 @@ class CondPDiff:
             The fitted generator.
 
         Raises:
-            ValueError: if a task has fewer than 2 training rows or no condition, or a weight is not finite.
+            ValueError: if a task has fewer than 2 training rows or no condition, a weight is not finite, or the
+                adapters are too large for a convolutional autoencoder.
 
         Source: arXiv 2408.01415, algorithm 1.
         """
-        digest = fitting.checked(zoo, f"{FORMAT} {asdict(learning)} {seed}")
-        index, tasks = np.asarray(zoo.training()), [row.task for row in zoo.rows]
+        rows = Rows.training(zoo)
         encoder = ConditionEncoder(learning.condition, learning.encoder, tuple(zoo.tasks))
         conditions = encoder.of_tasks(zoo.conditions)
-        normalizer = Normalizer.fit(learning.normalization, zoo.vectors, tasks, index)
-        self = cls(zoo.layout, learning, seed, normalizer, encoder, zoo.conditions, conditions)
-        state = folder / f".autoencoder-{digest}.safetensors"
-        self.history["autoencoder"] = fitting.fit_autoencoder(self.autoencoder, normalizer, zoo, learning, seed, state)
-        latents = self.autoencoder.standardize(self._latents(zoo.vectors, tasks, index))
-        state = folder / f".denoiser-{digest}.safetensors"
-        self.history["diffusion"] = fitting.fit_denoiser(
-            self.denoiser, latents, [tasks[i] for i in index], conditions, learning, seed, state
-        )
-        return self
+        normalizer = Normalizer.fit(learning.normalization, rows)
+        normalized = normalizer.transform(rows)
+        autoencoder, latents, reconstructing = fitting.fit_autoencoder(normalized, learning, seed, folder)
+        denoiser, denoising = fitting.fit_denoiser(latents, rows.tasks, conditions, learning, seed, folder)
+        texts = {task: list(zoo.conditions.get(task, ())) for task in zoo.tasks}
+        history = {"autoencoder": reconstructing, "diffusion": denoising}
+        return cls(zoo.layout, learning, seed, normalizer, autoencoder, denoiser, encoder, texts, conditions, history)
 
     def generate(
         self,
@@ -140,20 +130,17 @@ class CondPDiff:
             ValueError: if n is below 1, the condition is empty or unknown, the task is missing or unknown, the guidance
                 is not finite, or the null condition is needed and was never learned.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        self._require_task(task)
-        given = self.condition(condition)
-        self._require_null(given, guidance)
-        latents = sample(
-            guided(self.denoiser, guidance),
-            schedule(sampler, self.learning.prediction, self.learning.timesteps, self.learning.betas),
-            steps,
-            None if given is None else given.expand(n, -1),
-            self.learning.latent,
-            noise_generators(seed, n),
-        )
+        given = self._asked(condition, n, guidance, task)
+        levels = schedule(sampler, self.learning.prediction, self.learning.timesteps, self.learning.betas)
+        told = None if given is None else given.expand(n, -1)
+        denoise, noise = guided(self.denoiser, guidance), noise_generators(seed, n)
+        latents = sample(denoise, levels, steps, told, self.latent, noise)
         return self.decode(latents, None if task is None else [task] * n)
+
+    @property
+    def latent(self) -> int:
+        """D, dimensions of the latent."""
+        return self.autoencoder.latent
 
     def condition(self, given: str | Tensor | None) -> Tensor | None:
         """Return the (C,) condition that a task name, a text or a vector stands for; None is the null condition.
@@ -161,14 +148,7 @@ class CondPDiff:
         Raises:
             ValueError: if the text is empty, the task unknown to a one-hot condition, or the vector of another size.
         """
-        if given is None or self.encoder.kind == "none":
-            return None
-        if isinstance(given, str):
-            return self._condition_of_text(given)
-        size = next(iter(self.conditions.values())).shape[1]
-        if given.shape != (size,) or not bool(given.isfinite().all()):
-            raise ValueError(f"a condition vector needs shape ({size},) and finite values, got {tuple(given.shape)}")
-        return given.float()
+        return KnownConditions(self.encoder, self.texts, self.conditions).vector(given)
 
     @torch.no_grad()
     def encode(self, vectors: Tensor, tasks: Sequence[str] | None = None) -> Tensor:
@@ -193,10 +173,12 @@ class CondPDiff:
         return self.decode(self.encode(vectors, tasks), tasks)
 
     def untrained(self) -> CondPDiff:
-        """Return the same generator with its networks as they were before training; the normalizer is kept."""
-        return CondPDiff(
-            self.layout, self.learning, self.seed, self.normalizer, self.encoder, self.texts, self.conditions
-        )
+        """Return the same generator with its networks as they were before training; what is not trained is kept."""
+        autoencoder = self.autoencoder
+        if not isinstance(autoencoder, LinearAutoencoder):
+            autoencoder = fitting.initial_autoencoder(autoencoder.size, self.latent, self.learning, self.seed)
+        denoiser = fitting.initial_denoiser(self.latent, self.conditions, self.learning, self.seed)
+        return replace(self, autoencoder=autoencoder, denoiser=denoiser, history={"autoencoder": [], "diffusion": []})
 
     def save_pretrained(self, folder: Path) -> Path:
         """Write everything that `from_pretrained` needs, whole or not at all: JSON, safetensors and a manifest.
@@ -204,10 +186,7 @@ class CondPDiff:
         Raises:
             FileExistsError: if ``folder`` exists already.
         """
-        with artifacts.building(Path(folder), {"kind": "generator", "seed": self.seed}) as partial:
-            artifacts.write_tensors(partial / WEIGHTS, self._tensors())
-            artifacts.write_json(partial / DESCRIPTION, self._describe())
-        return Path(folder)
+        return save(folder, self._describe(), self._tensors())
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> CondPDiff:
@@ -217,63 +196,45 @@ class CondPDiff:
             FileNotFoundError: if a file is missing.
             ValueError: if a file differs from its manifest, or was written by another format.
         """
-        folder = Path(folder)
-        artifacts.verify(folder)
-        about = artifacts.read_json(folder / DESCRIPTION)
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise ValueError(
-                f"{folder / DESCRIPTION} is not a generator of format {FORMAT}; save it again with this cpd"
-            )
-        tensors = artifacts.read_tensors(folder / WEIGHTS)
+        about, tensors = read(folder, cls.name, FORMAT)
         learning, layout = Learning(**about["learning"]), AdapterLayout.from_json(about["layout"])
         encoder = ConditionEncoder(
             about["encoder"]["kind"], about["encoder"]["model"], tuple(about["encoder"]["tasks"])
         )
-        normalizer = Normalizer(
-            learning.normalization, layout.size, tensors["normalizer/moving"], about["normalized_tasks"]
+        tasks = about["normalized_tasks"]
+        normalizer = Normalizer(learning.normalization, layout.size, tensors["normalizer/moving"], tasks)
+        conditions = {task: tensors[f"condition/{task}"] for task in encoder.tasks}
+        size, latent, seed = len(normalizer.moving), about["latent"], about["seed"]
+        autoencoder = fitting.initial_autoencoder(size, latent, learning, seed)
+        denoiser = fitting.initial_denoiser(latent, conditions, learning, seed)
+        history = {name: tensors[f"history/{name}"].tolist() for name in ("autoencoder", "diffusion")}
+        self = cls(
+            layout, learning, seed, normalizer, autoencoder, denoiser, encoder, about["texts"], conditions, history
         )
-        conditions = {task: tensors.pop(f"condition/{task}") for task in encoder.tasks}
-        self = cls(layout, learning, about["seed"], normalizer, encoder, about["texts"], conditions)
-        self.history = {name: tensors.pop(f"history/{name}").tolist() for name in self.history}
         for name, module in self._modules().items():
-            prefix = f"{name}/"
-            module.load_state_dict(
-                {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
-            )
+            own = {key.removeprefix(f"{name}/"): t for key, t in tensors.items() if key.startswith(f"{name}/")}
+            module.load_state_dict(own, assign=True)  # the tensors as they lie in the file, which is memory-mapped
         return self
-
-    def _latents(self, vectors: np.ndarray, tasks: list[str], index: np.ndarray) -> Tensor:
-        """Return the (len(index), D) latents of the chosen rows, a few rows in memory at a time."""
-        parts = []
-        for batch in self._batches(len(index)):
-            rows = index[batch]
-            parts.append(self.encode(torch.from_numpy(np.asarray(vectors[rows])), [tasks[i] for i in rows]))
-        return torch.cat(parts)
 
     def _batches(self, count: int) -> Iterator[slice]:
         step = max(1, BATCH_VALUES // self.layout.size)
         return (slice(start, start + step) for start in range(0, count, step))
 
-    def _condition_of_text(self, text: str) -> Tensor:
-        if text in self.conditions:
-            return self.conditions[text][0]
-        for task, texts in self.texts.items():
-            if text in texts and self.encoder.kind != "one_hot":
-                return self.conditions[task][texts.index(text)]
-        return self.encoder.encode([text])[0]
-
-    def _require_null(self, given: Tensor | None, guidance: float) -> None:
-        if not math.isfinite(guidance):
-            raise ValueError(f"guidance must be a finite number, got {guidance}; 1 means off")
-        if self.encoder.kind != "none" and not self.learning.cond_drop and (given is None or guidance != 1):
-            raise ValueError("the null condition was never learned (cond_drop is 0); give a condition, and guidance 1")
-
-    def _require_task(self, task: str | None) -> None:
+    def _asked(self, condition: str | Tensor | None, n: int, guidance: float, task: str | None) -> Tensor | None:
+        """Return the condition that is asked for, and refuse what cannot be generated."""
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
         if self.learning.normalization == "per_task" and task not in self.normalizer.tasks:
             raise ValueError(
                 f"this generator was normalized per task: say whose statistics scale the result back with task=, "
                 f"one of {', '.join(self.normalizer.tasks)}; got {task!r}"
             )
+        if not math.isfinite(guidance):
+            raise ValueError(f"guidance must be a finite number, got {guidance}; 1 means off")
+        given = self.condition(condition)
+        if self.encoder.kind != "none" and not self.learning.cond_drop and (given is None or guidance != 1):
+            raise ValueError("the null condition was never learned (cond_drop is 0); give a condition, and guidance 1")
+        return given
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"normalizer": self.normalizer, "autoencoder": self.autoencoder, "denoiser": self.denoiser}
@@ -286,9 +247,11 @@ class CondPDiff:
     def _describe(self) -> dict[str, object]:
         return {
             "format": FORMAT,
+            "method": self.name,
             "layout": self.layout.to_json(),
             "learning": asdict(self.learning),
             "seed": self.seed,
+            "latent": self.latent,
             "encoder": asdict(self.encoder),
             "texts": self.texts,
             "normalized_tasks": list(self.normalizer.tasks),

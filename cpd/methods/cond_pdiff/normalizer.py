@@ -9,14 +9,17 @@ Nothing here knows about latents or networks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cpd.methods.cond_pdiff.rows import Rows
+
 KINDS = ("none", "shared", "per_task")
 SMALLEST = 1e-30  # smaller standard deviations count as 0, so that dividing cannot overflow
-CHUNK_BYTES = 64 * 2**20  # bytes of float64 read from the matrix at a time
+WHOLE = slice(0, None)  # all coordinates of a vector
 
 
 class Normalizer(nn.Module):
@@ -43,7 +46,7 @@ class Normalizer(nn.Module):
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"unknown normalization {kind!r}; known: {', '.join(KINDS)}")
-        self.kind = kind
+        self.kind, self.size = kind, size
         self.tasks = tuple(tasks) if kind == "per_task" else ()
         groups = max(1, len(self.tasks))
         self.register_buffer("mean", torch.zeros(groups, size))
@@ -51,53 +54,56 @@ class Normalizer(nn.Module):
         self.register_buffer("moving", torch.arange(size) if moving is None else moving)
 
     @classmethod
-    def fit(
-        cls, kind: str, vectors: np.ndarray, tasks: Sequence[str], index: Sequence[int] | np.ndarray | None = None
-    ) -> Normalizer:
-        """Compute the statistics, reading a few rows at a time.
+    def fit(cls, kind: str, rows: Rows) -> Normalizer:
+        """Compute the statistics in one pass.
 
         Args:
             kind: one of ``none``, ``shared``, ``per_task``.
-            vectors: (N, K) vectors; an array or a memory map.
-            tasks: (N,) task of each row.
-            index: rows to learn from; None means all.
+            rows: what is learned.
 
         Returns:
             A normalizer with float32 statistics accumulated in float64.
 
         Raises:
-            ValueError: if there is no row, the lengths differ, a value is NaN or infinite, or no coordinate moves.
+            ValueError: if a value is NaN or infinite, or no coordinate moves.
 
         Source: ours; per_task is the authors' normalization (arXiv 2408.01415, released code) without its 0/0.
         """
-        if len(vectors) == 0 or len(vectors) != len(tasks):
-            raise ValueError(f"need one task name per row, got {len(vectors)} rows and {len(tasks)} names")
-        chosen = np.arange(len(vectors)) if index is None else np.asarray(index)
-        groups = np.array(tasks)[chosen] if kind == "per_task" else np.full(len(chosen), "all tasks")
-        names = np.unique(groups).tolist()
-        moments = [_moments(vectors, chosen[groups == name], name) for name in names]
-        mean, std = (torch.from_numpy(np.stack(each)) for each in zip(*moments, strict=True))
-        moves = (std > 0).any(dim=0)
+        names = np.array(rows.tasks) if kind == "per_task" else np.full(len(rows), "all tasks")
+        tasks = np.unique(names).tolist()
+        fitted = cls(kind, rows.vectors.shape[1], tasks=tasks)
+        groups = [torch.from_numpy(np.flatnonzero(names == task)) for task in tasks]
+        for span, block in rows.blocks():
+            for i, own in enumerate(groups):
+                fitted.mean[i, span], fitted.std[i, span] = _moments(block[own])
+            if not fitted.mean[:, span].isfinite().all():
+                rows.require_finite(block)
+        moves = (fitted.std > 0).any(dim=0)
         if not moves.any():
-            raise ValueError(f"no weight differs between the {len(chosen)} adapters of a task; add others to the zoo")
-        normalizer = cls(kind, vectors.shape[1], moves.nonzero()[:, 0], names)
+            raise ValueError(f"no weight differs between the {len(rows)} adapters of a task; add others to the zoo")
+        fitted.moving = moves.nonzero()[:, 0]
         if kind == "none":
-            mean, std = torch.where(moves, 0.0, mean), moves[None].float()
-        normalizer.mean, normalizer.std = mean, std
-        return normalizer
+            fitted.mean, fitted.std = torch.where(moves, 0.0, fitted.mean), moves[None].float()
+        return fitted
 
-    def normalize(self, x: Tensor, tasks: Sequence[str] | None = None) -> Tensor:
+    def transform(self, rows: Rows) -> NormalizedRows:
+        """Return the rows as they are after `normalize`; they are scaled when they are read."""
+        return NormalizedRows(self, rows)
+
+    def normalize(self, x: Tensor, tasks: Sequence[str] | None = None, span: slice = WHOLE) -> Tensor:
         """Scale vectors to zero mean and unit standard deviation, and leave out what never moves.
 
         Args:
-            x: (B, K) vectors in weight units.
+            x: (B, b) coordinates of vectors in weight units.
             tasks: (B,) task of each row; needed by ``per_task`` only.
+            span: which b of the K coordinates they are.
 
         Returns:
-            (B, M) dimensionless vectors, 0 where the standard deviation is 0.
+            (B, m) dimensionless: those of the b coordinates that are learned, 0 where the standard deviation is 0.
         """
-        mean, std = self._statistics(len(x), tasks)
-        return torch.where(std > 0, (x[:, self.moving] - mean[:, self.moving]) / torch.where(std > 0, std, 1.0), 0.0)
+        moving = self._moving(span)
+        mean, std = (_columns(each[:, span], moving)[self._groups(len(x), tasks)] for each in (self.mean, self.std))
+        return ((_columns(x, moving) - mean) / torch.where(std > 0, std, 1.0)).masked_fill_(std <= 0, 0.0)
 
     def denormalize(self, x: Tensor, tasks: Sequence[str] | None = None) -> Tensor:
         """Undo `normalize`.
@@ -109,17 +115,20 @@ class Normalizer(nn.Module):
         Returns:
             (B, K) vectors in weight units.
         """
-        mean, std = self._statistics(len(x), tasks)
-        vectors = mean.expand(len(x), -1).clone()
-        vectors[:, self.moving] += x * std
-        return vectors
+        groups = self._groups(len(x), tasks)
+        moved = x * _columns(self.std, self.moving)[groups]  # (B, M)
+        if len(self.moving) == self.size:
+            return moved.add_(self.mean[groups])
+        return self.mean[groups].expand(len(x), -1).index_add(1, self.moving, moved)
 
-    def _statistics(self, count: int, tasks: Sequence[str] | None) -> tuple[Tensor, Tensor]:
-        """Return the (B, K) means and (B, M) standard deviations of each vector, or (1, ...) when all share one."""
-        rows = self._rows(count, tasks)
-        return self.mean[rows], self.std[rows][:, self.moving]
+    def _moving(self, span: slice) -> Tensor:
+        """Return where the learned coordinates lie within a span."""
+        if span == WHOLE:
+            return self.moving
+        first, last = torch.searchsorted(self.moving, torch.tensor([span.start, span.stop])).tolist()
+        return self.moving[first:last] - span.start
 
-    def _rows(self, count: int, tasks: Sequence[str] | None) -> Tensor:
+    def _groups(self, count: int, tasks: Sequence[str] | None) -> Tensor:
         """Find the row of statistics of each vector, (B,) or (1,) when all share one."""
         if self.kind != "per_task":
             return torch.zeros(1, dtype=torch.long)
@@ -132,24 +141,39 @@ class Normalizer(nn.Module):
         return torch.tensor([self.tasks.index(task) for task in tasks], dtype=torch.long)
 
 
-def _moments(vectors: np.ndarray, index: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the (population) standard deviation over the rows, (K,) float32 each, in two passes."""
-    mean = np.zeros(vectors.shape[1])
-    for rows in _chunks(vectors, index):
-        mean += rows.sum(axis=0)
-    mean /= len(index)
-    if not np.isfinite(mean).all():
-        raise ValueError(f"vectors of {name} hold NaN or infinite values; remove those adapters from the zoo")
-    square = np.zeros_like(mean)
-    for rows in _chunks(vectors, index):
-        square += ((rows - mean) ** 2).sum(axis=0)
-    std = np.sqrt(square / len(index))
-    std[std < SMALLEST] = 0.0
-    return mean.astype(np.float32), std.astype(np.float32)
+@dataclass(frozen=True)
+class NormalizedRows:
+    """N rows as the autoencoder learns them, (N, M) dimensionless, made when they are read."""
+
+    normalizer: Normalizer
+    rows: Rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and M."""
+        return len(self.rows), len(self.normalizer.moving)
+
+    def __getitem__(self, chosen: np.ndarray) -> Tensor:
+        """Return (B, M) of the rows, in their order."""
+        return self.normalizer.normalize(self.rows[chosen], [self.rows.tasks[i] for i in chosen])
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield which of the M coordinates, and their (N, m) values of all rows: one pass over the matrix."""
+        start = 0
+        for span, block in self.rows.blocks():
+            values = self.normalizer.normalize(block, self.rows.tasks, span)
+            yield slice(start, start + values.shape[1]), values
+            start += values.shape[1]
 
 
-def _chunks(vectors: np.ndarray, index: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the chosen rows as float64, (n, K) with n bounded by `CHUNK_BYTES`."""
-    step = max(1, CHUNK_BYTES // (8 * vectors.shape[1]))
-    for start in range(0, len(index), step):
-        yield np.asarray(vectors[index[start : start + step]], dtype=np.float64)
+def _columns(x: Tensor, positions: Tensor) -> Tensor:
+    """Return some columns of (n, b), all of them without a copy."""
+    return x if len(positions) == x.shape[1] else x[:, positions]
+
+
+def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the (population) standard deviation over (n, b) rows, (b,) float64 each."""
+    exact = rows.double()
+    mean = exact.mean(dim=0)
+    std = (exact - mean).square_().mean(dim=0).sqrt_()
+    return mean, std.masked_fill_(std < SMALLEST, 0.0)

@@ -18,10 +18,11 @@ class Learning:
         normalization: "none", "shared" (all tasks together) or "per_task".
         condition: "description", "examples", "images", "one_hot" or "none".
         encoder: sentence encoder of text conditions, "minilm" or any sentence-transformers name or folder.
-        latent: dimensions D of the latent.
-        input_noise: of the autoencoder in training, in units of normalized parameters.
-        latent_noise: likewise on the latent.
-        ae_steps: optimizer steps of the autoencoder.
+        autoencoder: "linear" (principal components, found and not trained) or "convolutional".
+        latent: most dimensions D of the latent; a linear autoencoder has no more than the rows allow and need.
+        input_noise: that the autoencoder is made for, in units of normalized parameters.
+        latent_noise: likewise on the latent, in units of its standard deviation.
+        ae_steps: optimizer steps of a convolutional autoencoder.
         ae_batch: vectors per step.
         ae_learning_rate: its peak.
         width: of the denoiser's layers.
@@ -41,6 +42,7 @@ class Learning:
     normalization: str = "shared"
     condition: str = "description"
     encoder: str = "minilm"
+    autoencoder: str = "linear"
     latent: int = 256
     input_noise: float = 0.001
     latent_noise: float = 0.1
@@ -62,6 +64,7 @@ class Learning:
     def __post_init__(self) -> None:
         checks.one_of(("none", "shared", "per_task"), normalization=self.normalization)
         checks.one_of(("description", "examples", "images", "one_hot", "none"), condition=self.condition)
+        checks.one_of(("linear", "convolutional"), autoencoder=self.autoencoder)
         checks.one_of(("v_prediction", "epsilon"), prediction=self.prediction)
         checks.one_of(("squaredcos_cap_v2", "linear"), betas=self.betas)
         checks.positive(latent=self.latent, ae_steps=self.ae_steps, ae_batch=self.ae_batch, width=self.width)

@@ -9,24 +9,30 @@ import pytest
 import torch
 from synthetic import Zoo, centres, zoo
 
-from cpd.methods.cond_pdiff import fitting, generator
+from cpd.methods.cond_pdiff import convolutional, fitting, generator
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.method import WEIGHTS
 from cpd.runtime.training import train
 
 QUICK = Learning(latent=8, ae_steps=6, ae_batch=8, width=32, depth=1, steps=8, batch=16, condition="one_hot")
-GOOD = replace(QUICK, ae_steps=250, ae_learning_rate=3e-3, steps=600, width=64, depth=2, batch=64, learning_rate=3e-3)
+LONG = {"ae_steps": 250, "ae_learning_rate": 3e-3, "steps": 600, "width": 64, "depth": 2, "batch": 64}
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory) -> tuple[CondPDiff, Zoo]:
+@pytest.fixture(scope="module", params=["linear", "convolutional"])
+def good(request, tmp_path_factory) -> tuple[CondPDiff, Zoo]:
     torch.set_num_threads(1)
-    made = zoo()
-    return CondPDiff.fit(made, GOOD, 0, tmp_path_factory.mktemp("fit")), made
+    made, learning = zoo(), replace(QUICK, autoencoder=request.param, learning_rate=3e-3, **LONG)
+    return CondPDiff.fit(made, learning, 0, tmp_path_factory.mktemp("fit")), made
 
 
 def quick(folder: Path, made: Zoo | None = None, seed: int = 0, **changes) -> CondPDiff:
     return CondPDiff.fit(made or zoo(), replace(QUICK, **changes), seed, folder)
+
+
+def trained(name: str) -> str:
+    """Return a weight of the network that an autoencoder is, or of the denoiser where it is linear."""
+    return "autoencoder/to_latent.weight" if name == "convolutional" else "denoiser/enter.weight"
 
 
 def nearest_task(made: Zoo, vectors: torch.Tensor) -> list[str]:
@@ -61,7 +67,8 @@ def test_b5_autoencoder_and_diffusion_in_one_run_reconstruct(good) -> None:
     back = fitted.reconstruct(x)
     error = (fitted.normalizer.normalize(back) - fitted.normalizer.normalize(x)).square().mean()
     assert error < 0.15
-    assert {name: len(losses) for name, losses in fitted.history.items()} == {"autoencoder": 250, "diffusion": 600}
+    losses = {"autoencoder": 8 if fitted.learning.autoencoder == "linear" else 250, "diffusion": 600}
+    assert {name: len(each) for name, each in fitted.history.items()} == losses
     z = fitted.encode(x)
     torch.testing.assert_close(z.mean(0), torch.zeros(8), atol=1e-3, rtol=0)
     torch.testing.assert_close(z.std(0, correction=0), torch.ones(8), atol=1e-3, rtol=0)
@@ -108,9 +115,11 @@ def test_b7_generating_leaves_the_global_random_state_alone(good) -> None:
     assert np.array_equal(np.random.get_state()[1], numpy_before)
 
 
+@pytest.mark.parametrize("autoencoder", ["linear", "convolutional"])
 @pytest.mark.parametrize("normalization", ["shared", "per_task", "none"])
-def test_saved_and_loaded_it_generates_the_same_bytes(normalization: str, tmp_path) -> None:
-    fitted = quick(tmp_path / "fit", normalization=normalization, condition="description")
+def test_saved_and_loaded_it_generates_the_same_bytes(normalization: str, autoencoder: str, tmp_path) -> None:
+    how = {"normalization": normalization, "autoencoder": autoencoder}
+    fitted = quick(tmp_path / "fit", condition="description", **how)
     loaded = CondPDiff.from_pretrained(fitted.save_pretrained(tmp_path / "saved"))
     assert_same(fitted, loaded)
     assert (loaded.layout, loaded.learning, loaded.texts) == (fitted.layout, fitted.learning, fitted.texts)
@@ -122,17 +131,22 @@ def test_saved_and_loaded_it_generates_the_same_bytes(normalization: str, tmp_pa
     assert json.loads((tmp_path / "saved" / "generator.json").read_text())["versions"]["torch"] in torch.__version__
 
 
-def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path) -> None:
-    a, b, c = quick(tmp_path / "a"), quick(tmp_path / "b"), quick(tmp_path / "c", seed=1)
+@pytest.mark.parametrize("kind", ["linear", "convolutional"])
+def test_equal_seeds_give_equal_bytes_and_others_do_not(kind: str, tmp_path) -> None:
+    a, b, c = (quick(tmp_path / name, seed=seed, autoencoder=kind) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
     assert_same(a, b)
-    assert not torch.equal(weights(a)["autoencoder/to_latent.weight"], weights(c)["autoencoder/to_latent.weight"])
+    assert not torch.equal(weights(a)[trained(kind)], weights(c)[trained(kind)])
     files = [g.save_pretrained(tmp_path / name) for g, name in ((a, "x"), (b, "y"))]
     for name in ("generator.json", "generator.safetensors", "manifest.json"):
         assert (files[0] / name).read_bytes() == (files[1] / name).read_bytes()
 
 
-@pytest.mark.parametrize("network", ["autoencoder", "denoiser"])
-def test_b8_an_interrupted_fit_resumes_and_ends_with_the_same_bytes(network: str, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "network"), [("convolutional", "autoencoder"), ("convolutional", "denoiser"), ("linear", "denoiser")]
+)
+def test_b8_an_interrupted_fit_resumes_and_ends_with_the_same_bytes(
+    kind: str, network: str, tmp_path, monkeypatch
+) -> None:
     class Killed(Exception):
         pass
 
@@ -147,24 +161,26 @@ def test_b8_an_interrupted_fit_resumes_and_ends_with_the_same_bytes(network: str
         return train(module, loss, replace(plan, save_every=2), seed, state, label)
 
     monkeypatch.setattr(fitting, "train", steady)
-    whole = quick(tmp_path / "whole")
+    whole = quick(tmp_path / "whole", autoencoder=kind)
     monkeypatch.setattr(fitting, "train", dying)
     with pytest.raises(Killed):
-        quick(tmp_path / "parts")
+        quick(tmp_path / "parts", autoencoder=kind)
     monkeypatch.setattr(fitting, "train", steady)
-    assert_same(quick(tmp_path / "parts"), whole)
+    assert_same(quick(tmp_path / "parts", autoencoder=kind), whole)
 
 
 def test_a_changed_zoo_or_setting_is_not_resumed_from_the_old_state(tmp_path) -> None:
-    quick(tmp_path / "fit")
+    for kind in ("linear", "convolutional"):
+        quick(tmp_path / "fit", autoencoder=kind)
     changed = zoo()
     changed.vectors[0, 0] += 1
     assert_same(quick(tmp_path / "fit", changed), quick(tmp_path / "fresh", changed))
-    assert_same(quick(tmp_path / "fit", latent_noise=0.0), quick(tmp_path / "fresh", latent_noise=0.0))
+    noiseless = {"latent_noise": 0.0, "autoencoder": "convolutional"}
+    assert_same(quick(tmp_path / "fit", **noiseless), quick(tmp_path / "fresh", **noiseless))
 
 
 def test_b4_the_untrained_generator_is_no_live_reference_to_the_trained_one(tmp_path) -> None:
-    fitted = quick(tmp_path / "a", ema=0.9)
+    fitted = quick(tmp_path / "a", ema=0.9, autoencoder="convolutional")
     bare = fitted.untrained()
     for name in ("autoencoder/to_latent.weight", "denoiser/enter.weight"):
         assert not torch.equal(weights(bare)[name], weights(fitted)[name])
@@ -174,6 +190,31 @@ def test_b4_the_untrained_generator_is_no_live_reference_to_the_trained_one(tmp_
         bare.denoiser.enter.weight.zero_()
     assert torch.equal(fitted.generate("task0", 1, 0), kept)
     assert torch.equal(bare.normalizer.mean, fitted.normalizer.mean)
+
+
+def test_an_untrained_generator_keeps_what_is_not_trained(tmp_path) -> None:
+    fitted = quick(tmp_path)
+    bare = fitted.untrained()
+    for name, tensor in weights(bare).items():
+        if name.startswith(("normalizer/", "autoencoder/")):
+            assert torch.equal(tensor, weights(fitted)[name]), name
+    assert not torch.equal(weights(bare)["denoiser/leave.weight"], weights(fitted)["denoiser/leave.weight"])
+
+
+def test_a_vector_too_long_for_a_convolutional_autoencoder_is_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(convolutional, "LINEAR_BUDGET", 1000)
+    with pytest.raises(ValueError, match=r'needs 1,192 weights in one layer, .*; choose autoencoder="linear"'):
+        quick(tmp_path, autoencoder="convolutional")
+    assert not list(tmp_path.iterdir()), "nothing half written"
+    assert quick(tmp_path).generate("task0", 1, 0).isfinite().all()
+
+
+def test_fewer_rows_than_latents_give_fewer_latents(tmp_path) -> None:
+    made = zoo(keep=2)
+    fitted = quick(tmp_path, made, latent=100)
+    assert fitted.latent == fitted.encode(torch.from_numpy(made.vectors)).shape[1] == len(made.training()) - 1
+    again = CondPDiff.from_pretrained(fitted.save_pretrained(tmp_path / "saved"))
+    assert torch.equal(again.generate("task1", 2, 0), fitted.generate("task1", 2, 0))
 
 
 def test_nothing_held_out_is_learned_from(tmp_path) -> None:
@@ -262,9 +303,9 @@ def test_refuses_damaged_files(tmp_path) -> None:
     saved = quick(tmp_path / "fit").save_pretrained(tmp_path / "saved")
     with pytest.raises(FileExistsError, match="exists already"):
         quick(tmp_path / "fit").save_pretrained(tmp_path / "saved")
-    whole = (saved / generator.WEIGHTS).read_bytes()
+    whole = (saved / WEIGHTS).read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", whole[:-1] + b"x"):
-        (saved / generator.WEIGHTS).write_bytes(damaged)
+        (saved / WEIGHTS).write_bytes(damaged)
         with pytest.raises(ValueError, match=r"generator\.safetensors has sha256 .* its manifest says"):
             CondPDiff.from_pretrained(saved)
     with pytest.raises(FileNotFoundError):
@@ -275,5 +316,5 @@ def test_refuses_another_format(tmp_path, monkeypatch) -> None:
     with monkeypatch.context() as later:
         later.setattr(generator, "FORMAT", 99)
         saved = quick(tmp_path / "fit").save_pretrained(tmp_path / "saved")
-    with pytest.raises(ValueError, match="is not a generator of format 1"):
+    with pytest.raises(ValueError, match="is not a generator of format 2; fit it again with this cpd"):
         CondPDiff.from_pretrained(saved)

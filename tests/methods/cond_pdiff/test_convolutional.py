@@ -1,16 +1,16 @@
-"""Autoencoder: any length, scale is seen, noise in training only, standardized latents, and it can fit."""
+"""Convolutional autoencoder: any length, scale is seen, noise in training only, standardized latents; it can fit."""
 
 import pytest
 import torch
 from torch.nn import functional
 
-from cpd.methods.cond_pdiff import autoencoder as module
-from cpd.methods.cond_pdiff.autoencoder import Autoencoder
+from cpd.methods.cond_pdiff import convolutional as module
+from cpd.methods.cond_pdiff.convolutional import ConvolutionalAutoencoder
 
 
-def make(size: int = 500, latent: int = 8, seed: int = 0, **noise: float) -> Autoencoder:
+def make(size: int = 500, latent: int = 8, seed: int = 0, **noise: float) -> ConvolutionalAutoencoder:
     torch.manual_seed(seed)
-    return Autoencoder(size, latent, **noise)
+    return ConvolutionalAutoencoder(size, latent, **noise)
 
 
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 10_007])
@@ -83,19 +83,20 @@ def test_segments_change_neither_result_nor_gradient(monkeypatch) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_weights_grow_linearly_and_stay_within_the_budget() -> None:
+def test_weights_grow_linearly_and_beyond_the_budget_it_is_refused() -> None:
     with torch.device("meta"):
-        count = {size: sum(p.numel() for p in Autoencoder(size, 256).parameters()) for size in (10**4, 10**5, 10**6)}
-        huge = Autoencoder(10**7, 256)
-    assert count[10**5] <= 10 * count[10**4]
-    assert count[10**6] <= 10 * count[10**5]
-    assert huge.from_latent.weight.numel() <= module.LINEAR_BUDGET
+        small, large, largest = (ConvolutionalAutoencoder(size, 256) for size in (10**4, 10**5, 2**20))
+        with pytest.raises(ValueError, match=r'1,048,577 parameters .* at most 268,435,456 .* autoencoder="linear"'):
+            ConvolutionalAutoencoder(2**20 + 1, 256)
+    counts = [sum(p.numel() for p in each.parameters()) for each in (small, large, largest)]
+    assert counts[1] <= 10 * counts[0] and counts[2] <= 10.6 * counts[1]
+    assert largest.from_latent.weight.numel() == module.LINEAR_BUDGET, "as many features as coordinates"
 
 
 def test_it_can_write_any_vector() -> None:
     """Unstructured vectors, as many as half the latent: a decoder with too few features cannot fit them."""
     torch.manual_seed(0)
-    net, x = Autoencoder(600, 16).train(), torch.randn(8, 600)
+    net, x = ConvolutionalAutoencoder(600, 16).train(), torch.randn(8, 600)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for step in range(150):
         loss = functional.mse_loss(net(x, torch.Generator().manual_seed(step)), x)

@@ -1,11 +1,11 @@
 """Parameter vector <-> latent: a 1-D convolutional autoencoder that sees the scale of its input.
 
-The vector is cut into patches first, because convolutions at full length are slow; stages that shorten the map four
-times follow, and one linear layer to the latent. The decoder mirrors that. It starts with a linear map to about as many
+The vector is cut into patches first, because convolutions at full length are slow; two stages that shorten the map four
+times follow, and one linear layer to the latent. The decoder mirrors that. It starts with a linear map to as many
 features as the vector has coordinates and no nonlinearity, so that it can write any vector; half as many features
-already lose a third of it. Every kernel is as long as its stride, so a convolution is one matrix product per patch and
-is written as that: twice as fast on a CPU. There is no normalization layer: the latent must tell a vector from twice
-that vector. Time and memory grow linearly with the length of the vector.
+already lose a third of it. That map bounds the length of the vector: beyond its budget the autoencoder is refused.
+Every kernel is as long as its stride, so a convolution is one matrix product per patch and is written as that: twice
+as fast on a CPU. There is no normalization layer: the latent must tell a vector from twice that vector.
 
 Symbols: x vector (K,), z latent (D,), C channels, L length of a feature map. Source: arXiv 2408.01415, section 3.2
 (noise on input and latent); the layers are ours.
@@ -27,7 +27,7 @@ SEGMENT = 2**13  # coordinates whose feature maps are in memory at a time
 LINEAR_BUDGET = 2**28  # most weights of the decoder's linear layer: 1 GiB in float32
 
 
-class Autoencoder(nn.Module):
+class ConvolutionalAutoencoder(nn.Module):
     """Map (B, K) vectors to (B, D) latents and back.
 
     Args:
@@ -36,6 +36,9 @@ class Autoencoder(nn.Module):
         input_noise: standard deviation added to the input in training, in units of the normalized vector.
         latent_noise: standard deviation added to the latent in training, in units of each latent dimension's own
             standard deviation over the batch, so that growing the latent cannot drown the noise.
+
+    Raises:
+        ValueError: if the decoder's linear layer would be larger than its budget.
 
     Source: arXiv 2408.01415, section 3.2; layers and the unit of the latent noise are ours.
     """
@@ -46,16 +49,17 @@ class Autoencoder(nn.Module):
     def __init__(self, size: int, latent: int, input_noise: float = 0.001, latent_noise: float = 0.1) -> None:
         super().__init__()
         self.size, self.latent, self.input_noise, self.latent_noise = size, latent, input_noise, latent_noise
-        stages = _stages(size, latent)
-        unit = PATCH * STRIDE ** (stages + 1)  # coordinates behind one position of the encoder's last map
+        if size * latent > LINEAR_BUDGET:
+            raise ValueError(
+                f"a convolutional autoencoder of {size:,} parameters with {latent} latents needs {size * latent:,} "
+                f'weights in one layer, at most {LINEAR_BUDGET:,} are allowed; choose autoencoder="linear"'
+            )
+        unit = PATCH * STRIDE**2  # coordinates behind one position of the encoder's last map
         self.padded = -(-size // unit) * unit
         self.segment = max(1, SEGMENT // unit) * unit
-        self.down = nn.ModuleList(
-            [nn.Linear(PATCH, CHANNELS), *(nn.Linear(STRIDE * CHANNELS, CHANNELS) for _ in range(stages + 1))]
-        )
-        self.up = nn.ModuleList(
-            [*(nn.Linear(CHANNELS, STRIDE * CHANNELS) for _ in range(stages)), nn.Linear(CHANNELS, PATCH)]
-        )
+        shorten = (nn.Linear(STRIDE * CHANNELS, CHANNELS) for _ in range(2))
+        self.down = nn.ModuleList([nn.Linear(PATCH, CHANNELS), *shorten])
+        self.up = nn.ModuleList([nn.Linear(CHANNELS, STRIDE * CHANNELS), nn.Linear(CHANNELS, PATCH)])
         self.to_latent = nn.Linear(self.padded // unit * CHANNELS, latent)
         self.from_latent = nn.Linear(latent, self.padded // unit * STRIDE * CHANNELS)
         self.register_buffer("latent_mean", torch.zeros(latent))
@@ -118,9 +122,8 @@ class Autoencoder(nn.Module):
 
     def _lengthen(self, features: Tensor) -> Tensor:
         hidden = features.unflatten(1, (-1, CHANNELS))  # (B, L, C)
-        for stage in self.up[:-1]:
-            hidden = functional.silu(stage(hidden).flatten(1).unflatten(1, (-1, CHANNELS)))  # (B, 4 L, C)
-        return self.up[-1](hidden).flatten(1)
+        hidden = functional.silu(self.up[0](hidden).flatten(1).unflatten(1, (-1, CHANNELS)))  # (B, 4 L, C)
+        return self.up[1](hidden).flatten(1)
 
     def _by_segment(self, layers: Callable[[Tensor], Tensor], x: Tensor, segment: int) -> Tensor:
         """Apply layers to stretches of x; the backward pass computes their feature maps again, to save memory."""
@@ -133,17 +136,8 @@ class Autoencoder(nn.Module):
 
     def _keep_decoder_nearly_linear(self) -> None:
         """Start with small inputs to the nonlinearities and a large last layer: 300 steps then fit 2.5 times better."""
-        for stage in self.up[:-1]:
-            nn.init.uniform_(stage.get_parameter("weight"), -1 / 16, 1 / 16)
-        nn.init.uniform_(self.up[-1].get_parameter("weight"), -1 / 2, 1 / 2)
-
-
-def _stages(size: int, latent: int) -> int:
-    """Return the fewest decoder stages whose first feature map fits the budget of the linear layer, at least 1."""
-    stages, length = 1, size / (PATCH * STRIDE)
-    while CHANNELS * length * latent > LINEAR_BUDGET:
-        stages, length = stages + 1, length / STRIDE
-    return stages
+        nn.init.uniform_(self.up[0].get_parameter("weight"), -1 / 16, 1 / 16)
+        nn.init.uniform_(self.up[1].get_parameter("weight"), -1 / 2, 1 / 2)
 
 
 def _noise_like(x: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -1,0 +1,149 @@
+"""What a method is: something that is fitted to a zoo, and then writes adapters for a condition.
+
+Here is what all methods have in common: their shape, where their noise comes from, and how they are saved. Which ones
+there are is ``registry``'s to know.
+
+Source: ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from cpd.adapters.layout import AdapterLayout
+from cpd.runtime import artifacts
+
+if TYPE_CHECKING:
+    from cpd.zoo.zoo import AdapterZoo
+
+DESCRIPTION, WEIGHTS = "generator.json", "generator.safetensors"
+FIRST = "cond_pdiff"  # who wrote a generator that does not say so
+
+
+class Generator(Protocol):
+    """What a method has learned: it writes adapters."""
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+
+    @property
+    def layout(self) -> AdapterLayout:
+        """Names and shapes of the coordinates of what it writes."""
+
+    @property
+    def conditions(self) -> Mapping[str, Tensor]:
+        """Task -> (m, C) the conditions that it knows."""
+
+    def condition(self, given: str | Tensor | None) -> Tensor | None:
+        """Return the (C,) condition that a task name, a text or a vector stands for; None is the null condition."""
+
+    def generate(
+        self,
+        condition: str | Tensor | None,
+        n: int,
+        seed: int,
+        guidance: float = 1.0,
+        steps: int = 50,
+        task: str | None = None,
+        sampler: str = "ddim",
+    ) -> Tensor:
+        """Write (n, K) adapters in weight units; adapter i is the same whatever n is.
+
+        Guidance, steps and sampler are for methods that sample, and the task for those that scale back per task.
+        """
+
+    def save_pretrained(self, folder: Path) -> Path:
+        """Write everything that ``from_pretrained`` needs, whole or not at all."""
+
+
+class Method(Protocol):
+    """A way to learn: a class whose instances are its generators, or an object that makes them.
+
+    Attributes:
+        name: by which it is asked for, and which stands in what it saves.
+        needs: what it cannot be fitted without: "zoo", "conditions", "domain".
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def needs(self) -> frozenset[str]: ...
+    def fit(self, zoo: AdapterZoo, settings: Any, seed: int, folder: Path, /) -> Generator:
+        """Learn a zoo's training rows; called again with the same folder, an interrupted fit goes on."""
+
+    def from_pretrained(self, folder: Path, /) -> Generator:
+        """Read what ``save_pretrained`` wrote: it generates the same bytes."""
+
+
+def seed_of(seed: int, *names: str) -> int:
+    """Derive the seed of one stream of noise from the seed of everything and from what the noise is for.
+
+    Args:
+        seed: of the whole study.
+        *names: what the noise is for, an arm and a task for example.
+
+    Returns:
+        A number below 2**63, the same in every process; other names or another seed give unrelated noise.
+
+    Source: ours.
+    """
+    named = json.dumps([seed, *names], separators=(",", ":")).encode()
+    return int.from_bytes(hashlib.sha256(named).digest()[:8]) >> 1
+
+
+def save(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
+    """Write a generator, whole or not at all: JSON, safetensors and a manifest.
+
+    Args:
+        folder: to make.
+        about: its description; ``method``, ``format`` and ``seed`` are in it.
+        tensors: by name.
+
+    Raises:
+        FileExistsError: if the folder exists already.
+    """
+    with artifacts.building(Path(folder), {"kind": "generator", "seed": about["seed"]}) as partial:
+        artifacts.write_tensors(partial / WEIGHTS, tensors)
+        artifacts.write_json(partial / DESCRIPTION, about)
+    return Path(folder)
+
+
+def read(folder: Path, name: str, number: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a generator that `save` wrote, every byte checked.
+
+    Args:
+        folder: of the generator.
+        name: the method that must have written it.
+        number: of its format.
+
+    Returns:
+        Its description and its tensors.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file differs from its manifest, or another method or format wrote it.
+    """
+    folder = Path(folder)
+    artifacts.verify(folder)
+    if (wrote := written_by(folder)) != name:
+        raise ValueError(f"{folder} was written by method {wrote!r}, not {name!r}; open it with cpd.methods.registry")
+    about = artifacts.read_json(folder / DESCRIPTION)
+    if not isinstance(about, dict) or about.get("format") != number:
+        raise ValueError(
+            f"{folder / DESCRIPTION} is not a generator of format {number}; fit it again with this cpd, "
+            "or read it with the one that wrote it"
+        )
+    return about, artifacts.read_tensors(folder / WEIGHTS)
+
+
+def written_by(folder: Path) -> str:
+    """Return the name of the method that wrote a generator."""
+    about = artifacts.read_json(Path(folder) / DESCRIPTION)
+    return str(about.get("method", FIRST)) if isinstance(about, dict) else FIRST
