@@ -111,7 +111,7 @@ def _finish(partial: Path, folder: Path, spec: Mapping[str, Any] | None) -> None
 def locked(path: Path) -> Iterator[None]:
     """Let one process at a time make what will be at ``path``; the others wait here.
 
-    The lock is the hidden file ``.NAME.lock`` beside it, which goes when the block succeeds: nothing is left to make.
+    The lock is the hidden file ``.NAME.lock`` beside it, which goes with the block.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True, poll_interval=0.2)
@@ -122,8 +122,8 @@ def locked(path: Path) -> Iterator[None]:
         lock.acquire()
     try:
         yield
-        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it sees that it guards no name any more
         lock.release()
 
 
