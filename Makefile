@@ -10,7 +10,7 @@ run = set -e; for notebook in $(1); do echo "== $$notebook"; papermill $$noteboo
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # some images set it: every process would compile torch and transformers anew
 
-.PHONY: help study styles analyses test browser full gate figures book lock
+.PHONY: help study styles analyses test browser gpu full gate figures book lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -43,6 +43,10 @@ browser:
 	  test "$$(id -u)" = 0 && command -v apt-get && echo "installing Chromium, for the tests of the book" && \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 	} > /dev/null || { echo "the tests of the book need a browser: install Chromium (Debian: apt-get install chromium)"; exit 1; }
+
+gpu: $(READY)  ## the checks of devices, and adapters and pictures a second, on this machine's GPU
+	pytest -n0 tests/runtime/test_devices.py tests/adapters/test_grouped.py
+	python -m cpd.study.speed
 
 full: $(READY)  ## the committed run: GLUE, preset full, into book/notebooks and results (hours)
 	@$(call run,$(NOTEBOOKS),full)

@@ -82,11 +82,11 @@ class Asked:
         return generate(self.condition, self.task, self.generator, self.how.generated, self.how, self.seed)
 
     def rows(self, held_out: bool) -> Tensor:
-        return _rows(self.zoo, self.zoo.last(held_out, self.task))
+        return self.zoo.adapters(self.zoo.last(held_out, self.task))
 
 
 def _best_originals(of: Asked) -> Tensor:
-    return _rows(of.zoo, [_best(of.zoo, of.zoo.rows[i].run) for i in of.zoo.last(True, of.task)])
+    return of.zoo.adapters([_best(of.zoo, of.zoo.rows[i].run) for i in of.zoo.last(True, of.task)])
 
 
 def _reconstruction(held_out: bool, of: Asked) -> Tensor | None:
@@ -276,10 +276,6 @@ def lost_share(matrix: np.ndarray, original: np.ndarray, untrained: np.ndarray) 
 def nearest_task(zoo: AdapterZoo, vectors: Tensor) -> list[str]:
     """Return the task of the training adapter nearest to each of (n, K) vectors."""
     return [zoo.rows[i].task for i in controls.nearest_rows(zoo, vectors)[0]]
-
-
-def _rows(zoo: AdapterZoo, index: list[int]) -> Tensor:
-    return torch.from_numpy(np.array(zoo.vectors[index]))
 
 
 def _best(zoo: AdapterZoo, run: str) -> int:

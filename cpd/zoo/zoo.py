@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from cpd.adapters.layout import AdapterLayout
 from cpd.runtime import artifacts
@@ -78,6 +80,10 @@ class AdapterZoo:
         """Return the index of the last checkpoint of each run, training or held-out, of all tasks or one."""
         runs = {row.run: i for i, row in enumerate(self.rows) if row.held_out == held_out and task in (None, row.task)}
         return list(runs.values())
+
+    def adapters(self, index: Sequence[int]) -> Tensor:
+        """Return some rows as (n, K) vectors, in memory."""
+        return torch.from_numpy(np.array(self.vectors[list(index)]))
 
     def subset(self, index: Sequence[int]) -> AdapterZoo:
         """Return the zoo of some rows only, in memory, under the same conditions."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cpd.study import figures
-from cpd.study.figures.look import INK, LOOK
+from cpd.study.figures.canvas import INK, LOOK
 from cpd.study.sketch import chain, pipeline
 
 PHONE = 350  # pixels that a phone of 390 has for a drawing

@@ -5,9 +5,9 @@ Nothing here measures or knows a zoo. Arms have the names, colours and markers o
 Source: ours.
 """
 
+from cpd.study.figures.canvas import FAINT, GREY, INK, PALETTE, SMALL, WIDTH, Drawing, canvas, described, style, swatch
 from cpd.study.figures.charts import barcode, curves, dots, heatmap, intervals, scatter, small_multiples
 from cpd.study.figures.gallery import Gallery, Slider, Strip
-from cpd.study.figures.look import FAINT, GREY, INK, PALETTE, SMALL, WIDTH, Drawing, canvas, described, style, swatch
 from cpd.study.figures.planes import plane, point_clouds
 from cpd.study.figures.sheets import pictures
 

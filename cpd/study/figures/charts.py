@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from cpd.study.arms import name
-from cpd.study.figures.look import GREY, INK, SMALL, WIDTH, Drawing, canvas, look, panel_grid, style
+from cpd.study.figures.canvas import GREY, INK, SMALL, WIDTH, Drawing, canvas, look, panel_grid, style
 
 Bounds = tuple[float, float, float]  # mean, lower and upper end; infinite ends are drawn as none
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-from cpd.study.figures.look import Drawing, described
+from cpd.study.figures.canvas import Drawing, described
 
 
 class Strip(NamedTuple):

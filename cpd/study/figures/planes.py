@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cpd.study.figures.look import INK, PALETTE, WIDTH, Drawing, canvas, look, panel_grid, style
+from cpd.study.figures.canvas import INK, PALETTE, WIDTH, Drawing, canvas, look, panel_grid, style
 
 
 def point_clouds(clouds: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], labels: Sequence[str]) -> Drawing:

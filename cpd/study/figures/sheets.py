@@ -8,7 +8,7 @@ from textwrap import wrap
 import numpy as np
 
 from cpd.study.arms import name
-from cpd.study.figures.look import FAINT, SMALL, WIDTH, Drawing, style
+from cpd.study.figures.canvas import FAINT, SMALL, WIDTH, Drawing, style
 
 GAP = 0.06  # of a picture's width, between pictures
 LINE = 0.19  # inches, of a line of text
