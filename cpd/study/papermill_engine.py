@@ -1,16 +1,14 @@
-"""Run the study's notebooks with ``papermill notebooks/NAME.ipynb`` and nothing else.
+"""Papermill's engine for the notebooks of this repository, a plug-in (``papermill.engine``) named ``cpd``.
 
-Papermill imports this module (an entry point in ``pyproject.toml``) before it reads its command line. For a notebook
-of this repository's own ``notebooks/`` the module completes ``sys.argv`` with an output path and with ``StudyEngine``,
-which checks the parameters before any work and moves the executed notebook into place only when the run succeeded.
-Every other use of papermill stays as it is. What the notebooks compute is not known here.
+It checks the parameters before any work, lets the kernel talk over local sockets, and leaves an executed notebook
+without what differs between equal runs. Which notebooks it runs and where their copies go is the business of
+``papermill_command``; what they compute is not known here.
 
-Source: ours; papermill's plug-in interface (``papermill.engine``).
+Source: ours.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -28,21 +26,13 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
     from traitlets.config import Config
 
-ENGINE = "cpd"
-SCHEME = "cpd:"
-NO_PATH = ".ipynb"  # stands for an output path that was not given; papermill warns of one without an ending
 REPOSITORY = Path(__file__).resolve().parents[2]
-PASSIVE = {"-h", "--help", "--help-notebook", "--version", "--prepare-only"}
-TWO_VALUES = {"-p", "--parameters", "-r", "--parameters_raw"}
-ONE_VALUE = {"-f", "--parameters_file", "-y", "--parameters_yaml", "-b", "--parameters_base64", "-k", "--kernel"}
-ONE_VALUE |= {"-l", "--language", "--engine", "--cwd", "--stdout-file", "--stderr-file", "--log-level"}
-ONE_VALUE |= {"--autosave-cell-every", "--start-timeout", "--start_timeout", "--execution-timeout"}
 QUIET = "ignore:IProgress not found"  # a warning that tqdm repeats in every notebook
 LONGEST_SOCKET_FOLDER = 80  # bytes; a socket's path holds about 100
 
 
 class RunFailed(click.ClickException):
-    """A cell raised."""
+    """A cell raised, or the kernel did not start."""
 
 
 class KernelDied(RunFailed):
@@ -82,13 +72,14 @@ class StudyEngine:
 
         Raises:
             ParameterError: before any work, if a parameter is refused.
-            RunFailed: if a cell raised, or (KernelDied) the kernel died.
+            RunFailed: if there is no such kernel, it did not start, or a cell raised; (KernelDied) if the kernel died.
         """
         from papermill.engines import NBClientEngine
 
         from cpd.study.parameters import check
 
         values = check(nb.cells, nb.metadata.papermill.get("parameters", {}))
+        _require_kernel(kernel_name)
         output = options.get("output_path")
         options["stderr_file"] = options.get("stderr_file") or Relay(sys.stderr)
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), QUIET]))
@@ -113,6 +104,19 @@ def _run(engine: Any, nb: NotebookNode, kernel_name: str, output: str | None, op
         place = getattr(papermill_io.get_handler(output), "latest", output)
         kind = KernelDied if isinstance(error, DeadKernelError) else RunFailed
         raise kind(f"{error}\nThe run stopped here; see {place}. An earlier executed copy is as it was.") from None
+    except RuntimeError as error:
+        raise RunFailed(f"the kernel {kernel_name!r} did not start ({error}); install it again") from None
+
+
+def _require_kernel(name: str) -> None:
+    from jupyter_client.kernelspec import NoSuchKernel, find_kernel_specs, get_kernel_spec
+
+    try:
+        program = Path(get_kernel_spec(name).argv[0])
+    except NoSuchKernel:
+        raise RunFailed(f"there is no kernel {name!r}; there are {', '.join(find_kernel_specs())}") from None
+    if program.is_absolute() and not program.exists():
+        raise RunFailed(f"the kernel {name!r} is to start {program}, which is not there; install the kernel again")
 
 
 def clean(nb: NotebookNode, values: Mapping[str, Any]) -> None:
@@ -163,45 +167,6 @@ def _without_progress(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
     return kept
 
 
-class StudyOutput:
-    """Papermill's file handler: writes beside the final place while a run lasts, and into place once it succeeded."""
-
-    def __init__(self, source: Path) -> None:
-        """Remember the notebook and the folder in which papermill was called."""
-        self.source = source
-        self.folder = Path.cwd()
-        self.latest: Path | None = None
-
-    def pretty_path(self, path: str) -> str:
-        """Return the output path as papermill's log shows it."""
-        return _chosen(path) or f"artifacts/PRESET/notebooks/{self.source.name}"
-
-    def write(self, text: str, path: str) -> None:
-        """Write the notebook, whole or not at all."""
-        from cpd.runtime.artifacts import write_bytes
-
-        notebook = json.loads(text)
-        target = self.target(_chosen(path), notebook)
-        self.latest = write_bytes(target.with_name(f"{target.stem}.unfinished.ipynb"), text.encode())
-        if notebook["metadata"]["papermill"].get("succeeded"):
-            self.latest = self.latest.replace(target)
-            click.echo(f"Executed notebook: {_short(target)}", err=True)
-
-    def target(self, chosen: str, notebook: Mapping[str, Any]) -> Path:
-        """Return the final place: the path that was asked for, else ``PRESET/notebooks/`` of the artifacts."""
-        from cpd.runtime.artifacts import root
-        from cpd.study.parameters import check
-
-        if chosen:
-            return self.folder / chosen
-        values = check(notebook["cells"], notebook["metadata"]["papermill"].get("parameters", {}))
-        return root() / values.get("preset", "") / "notebooks" / self.source.name
-
-
-def _short(path: Path) -> str:
-    return os.path.relpath(path) if path.is_relative_to(REPOSITORY) else str(path)
-
-
 class Relay:
     """Passes on what cells print as progress: live on a terminal, else one line every ten seconds."""
 
@@ -232,65 +197,3 @@ def _sockets() -> Iterator[Config]:
     with tempfile.TemporaryDirectory(prefix="cpd-", ignore_cleanup_errors=True) as folder:
         local = os.name == "posix" and len(folder.encode()) <= LONGEST_SOCKET_FOLDER
         yield Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}} if local else {})
-
-
-def completed(arguments: Sequence[str], notebooks: Path) -> list[str]:
-    """Complete papermill's arguments where they run a notebook of the study.
-
-    Args:
-        arguments: the command line after the program's name.
-        notebooks: folder of the study's notebooks.
-
-    Returns:
-        The arguments with engine and output; unchanged for any other use of papermill.
-
-    Raises:
-        SystemExit: if the folder has no notebook of that name.
-    """
-    options, words = _split(arguments)
-    passive = PASSIVE & set(options) or not 1 <= len(words) <= 2
-    if passive or not words[0].endswith(".ipynb") or Path(words[0]).resolve().parent != notebooks:
-        return list(arguments)
-    if not Path(words[0]).exists():
-        there = ", ".join(sorted(path.name for path in notebooks.glob("*.ipynb"))) or "none"
-        raise SystemExit(f"papermill: there is no notebook {words[0]}; the folder has {there}")
-    chosen = any(option.partition("=")[0] == "--engine" for option in options)
-    output = "-" if words[1:] == ["-"] else SCHEME + ("".join(words[1:]) or NO_PATH)
-    return [*options, *([] if chosen else ["--engine", ENGINE]), words[0], output]
-
-
-def _chosen(path: str) -> str:
-    """Return the output path that was asked for; empty if none was."""
-    name = path.removeprefix(SCHEME)
-    return "" if name == NO_PATH else name
-
-
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    options: list[str] = []
-    words: list[str] = []
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        values = 2 if word in TWO_VALUES else 1 if word in ONE_VALUE else 0
-        (options if word.startswith("-") and word != "-" else words).append(word)
-        options += [rest.pop(0) for _ in range(min(values, len(rest)))]
-    return options, words
-
-
-def _is_papermill() -> bool:
-    as_module = sys.argv[:1] == ["-m"] and ("-m", "papermill") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
-    return as_module or (bool(sys.argv) and Path(sys.argv[0]).stem == "papermill")
-
-
-def _complete_command_line() -> None:
-    if not _is_papermill():
-        return
-    arguments = completed(sys.argv[1:], REPOSITORY / "notebooks")
-    if arguments != sys.argv[1:]:
-        from papermill.iorw import papermill_io
-
-        papermill_io.register(SCHEME, StudyOutput(Path(arguments[-2])))
-        sys.argv[1:] = arguments
-
-
-_complete_command_line()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAPERMILL = Path(sys.executable).with_name("papermill")
+PAPERMILL = str(Path(sys.executable).with_name("papermill"))  # ours, where cpd was installed last
 PARAMETERS = 'preset: str = "laptop"  # size\nn: int = 2  # things, 1..10\nrate: float = 0.5  # per step, 0..1'
 WORK = 'from pathlib import Path\nPath("worked").touch()\nprint("n is", n)'
 
@@ -45,17 +45,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def environment(root: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "CPD_ARTIFACTS"}
-    return kept | {"PYTHONPATH": str(root)}
-
-
 def papermill(root: Path, *arguments: str, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [str(PAPERMILL), *arguments]
-    streams = {"capture_output": True, "stdin": subprocess.DEVNULL} | options
-    return subprocess.run(
-        command, cwd=cwd or root, env=environment(root), text=True, check=False, timeout=600, **streams
-    )
+    kept = {name: value for name, value in os.environ.items() if name != "CPD_ARTIFACTS"}
+    settings = {"capture_output": True, "stdin": subprocess.DEVNULL, "text": True, "check": False, "timeout": 600}
+    environment = kept | {"PYTHONPATH": str(root), "JUPYTER_PATH": str(root / "jupyter")}
+    return subprocess.run([PAPERMILL, *arguments], cwd=cwd or root, env=environment, **settings | options)
 
 
 def output(root: Path, name: str = "00_quick", preset: str = "laptop") -> Path:
@@ -160,6 +154,61 @@ def test_a_failing_cell_leaves_the_earlier_copy_untouched(repository: Path) -> N
     assert "no luck" in done.stderr and "01_fails.unfinished.ipynb" in done.stderr
     assert output(repository, "01_fails").read_bytes() == before
     assert "no luck" in output(repository, "01_fails.unfinished").read_text()
+
+
+def kernel(root: Path, *command: str) -> None:
+    """Install a kernel of the name ``own``."""
+    spec = {"argv": command, "display_name": "own", "language": "python"}
+    folder = root / "jupyter" / "kernels" / "own"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "expected"),
+    [
+        (["true"], "nope", "there is no kernel 'nope'; there are"),
+        (["/no/such/python"], "own", "the kernel 'own' is to start /no/such/python, which is not there"),
+        (["false"], "own", "the kernel 'own' did not start (Kernel died before replying to kernel_info)"),
+    ],
+)
+def test_a_kernel_that_does_not_start_is_one_sentence(
+    repository: Path, command: list[str], name: str, expected: str
+) -> None:
+    kernel(repository, *command)
+    done = papermill(repository, "notebooks/00_quick.ipynb", "-k", name)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {expected}")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_kernel_that_dies_is_one_sentence_and_papermills_exit_code(repository: Path) -> None:
+    path = repository / "notebooks" / "04_dies.ipynb"
+    path.write_text(notebook("import os\nos._exit(3)"))
+    done = papermill(repository, "notebooks/04_dies.ipynb")
+    assert done.returncode == 138
+    assert "Error: Kernel died" in done.stderr and "04_dies.unfinished.ipynb" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_are_read_as_papermill_reads_them(repository: Path, tmp_path: Path) -> None:
+    """A short option glued to its first value; a path of one's own, with a parameter in it; only preparing."""
+    out = tmp_path / "{n}.ipynb"
+    done = papermill(repository, "-ppreset", "smoke", "notebooks/00_quick.ipynb", "-pn", "3", str(out))
+    assert done.returncode == 0, done.stderr
+    assert printed(tmp_path / "3.ipynb") == "n is 3\n"
+    (repository / "worked").unlink()
+    assert papermill(repository, "notebooks/00_quick.ipynb", str(out), "-p", "n", "4", "--prepare-only").returncode == 0
+    assert (tmp_path / "4.ipynb").exists() and not (repository / "worked").exists()
+    assert "n: int (default 2)" in papermill(repository, "--help-notebook", "notebooks/00_quick.ipynb").stdout
+    assert papermill(repository, "--version").stdout.startswith("2.")
+    assert papermill(repository, "--kernell", "x", "notebooks/00_quick.ipynb").returncode == 2
+
+
+def test_a_notebook_may_go_to_standard_output(repository: Path) -> None:
+    done = papermill(repository, "notebooks/00_quick.ipynb", "-")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metadata"]["papermill"]["succeeded"] is True
 
 
 def test_a_misspelt_notebook_is_refused_by_name(repository: Path) -> None:
