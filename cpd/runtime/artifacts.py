@@ -1,8 +1,9 @@
 """Where files live, and how they get there whole.
 
 An artifact is a folder named by the hash of what made it; its manifest names every file's sha256. Files are written
-under a temporary name and moved into place, so a name that exists is complete. Only safetensors and JSON are written or
-read: nothing is ever unpickled. What the files mean is other modules' business.
+under a temporary name and moved into place, so a name that exists is complete. A lock beside it lets one process at a
+time make it; the system drops the lock of a process that ends, however it ends. Only safetensors and JSON are written
+or read: nothing is ever unpickled. What the files mean is other modules' business.
 
 Source: ours; the tensor file format is https://huggingface.co/docs/safetensors.
 """
@@ -13,14 +14,16 @@ import hashlib
 import json
 import os
 import struct
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 MANIFEST = "manifest.json"
@@ -50,29 +53,78 @@ def is_complete(folder: Path) -> bool:
 
 
 @contextmanager
-def building(folder: Path, spec: Mapping[str, Any] | None = None) -> Iterator[Path]:
-    """Yield a working folder that becomes ``folder`` when the block succeeds.
+def making(folder: Path, spec: Mapping[str, Any] | None = None) -> Iterator[Path | None]:
+    """Yield a working folder as :func:`building` does, or nothing where the artifact is complete already.
 
-    The working folder survives a crash, so that the next attempt finds its half-done files and resumes from them.
-    Hidden files (names that begin with a dot) are working state: they are deleted, not kept.
+    A process that asks for what another one is making waits, and then finds it complete, or goes on where the other one
+    was stopped. Whoever makes several at once asks for them in a sorted order, so that two never wait for each other.
 
     Args:
-        folder: where the finished artifact goes; must not be complete yet.
+        folder: where the finished artifact goes.
+        spec: what made it, kept in the manifest.
+
+    Yields:
+        The working folder; None if there is nothing to do.
+    """
+    with nullcontext() if is_complete(folder) else locked(folder):
+        if is_complete(folder):
+            yield None
+        else:
+            with building(folder, spec) as partial:
+                yield partial
+
+
+@contextmanager
+def building(folder: Path, spec: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """Yield a working folder that becomes ``folder`` when the block succeeds; no other process has it meanwhile.
+
+    The working folder survives a crash, so that the next attempt finds its half-done files and resumes from them.
+    Hidden files (names that begin with a dot) are working state: they are deleted, not kept. Within the block the same
+    thread may build the same folder and be done with it.
+
+    Args:
+        folder: where the finished artifact goes; must not be there yet.
         spec: what made it, kept in the manifest.
 
     Raises:
         FileExistsError: if ``folder`` exists already.
     """
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists already; choose another folder or delete it first")
-    partial = folder.with_name(folder.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    yield partial
+    with locked(folder):
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists already; choose another folder or delete it first")
+        partial = folder.with_name(folder.name + ".partial")
+        partial.mkdir(exist_ok=True)
+        yield partial
+        if not is_complete(folder):
+            _finish(partial, folder, spec)
+
+
+def _finish(partial: Path, folder: Path, spec: Mapping[str, Any] | None) -> None:
     for state in partial.glob(".*"):
         state.unlink()
     files = {str(path.relative_to(partial)): sha256(path) for path in sorted(partial.rglob("*")) if path.is_file()}
     write_json(partial / MANIFEST, {"spec": spec or {}, "files": files})
     partial.rename(folder)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time make what will be at ``path``; the others wait here.
+
+    The lock is the file ``NAME.lock`` beside it, which goes when the block succeeds: there is nothing left to make.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(path.name + ".lock"), is_singleton=True, poll_interval=0.2)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another process that is making {path}", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+        Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def verify(folder: Path) -> dict[str, Any]:

@@ -29,14 +29,20 @@ def fetch_wheel(requirement: str, digest: str) -> Path:
         ConnectionError: if the download fails.
     """
     folder = artifacts.root() / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
     name, version = requirement.split("==")
-    for wheel in folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"):  # as wheels are named
-        if artifacts.sha256(wheel) == digest:
+    start = f"{name.replace('-', '_')}-{version}"  # as wheels are named
+    if wheel := _cached(folder, start, digest):
+        return wheel
+    with artifacts.locked(folder / start):
+        if wheel := _cached(folder, start, digest):
             return wheel
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        wheel = _download(requirement, digest, Path(temporary))
-        return Path(shutil.move(wheel, folder / wheel.name))
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            wheel = _download(requirement, digest, Path(temporary))
+            return Path(shutil.move(wheel, folder / wheel.name))
+
+
+def _cached(folder: Path, start: str, digest: str) -> Path | None:
+    return next((wheel for wheel in folder.glob(f"{start}-*.whl") if artifacts.sha256(wheel) == digest), None)
 
 
 def _download(requirement: str, digest: str, folder: Path) -> Path:
