@@ -1,9 +1,11 @@
-"""Independent jobs side by side: a process per core, one thread each.
+"""Independent jobs side by side: a process per core, or the workers of a cluster, one thread each.
 
-A job computes on one thread wherever it runs, so its bytes do not depend on how many cores there are. Where there is a
-GPU, or one core only, jobs follow each other in this process. ``LOKY_MAX_CPU_COUNT`` bounds the cores.
+A job computes on one thread wherever it runs, so its bytes do not depend on where that is or how many run beside it.
+``CPD_SCHEDULER``, an address or the path of a scheduler file, sends jobs to the workers of a cluster. Otherwise they
+stay on this machine: where there is a GPU, or one core only, they follow each other in this process.
+``LOKY_MAX_CPU_COUNT`` bounds the cores.
 
-Source: ours; the processes are joblib's.
+Source: ours; the processes are joblib's, the clusters are dask's.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, TypeVar
 
 import joblib
 import torch
 from tqdm import tqdm
 
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, cluster
 
 T = TypeVar("T")
 
@@ -40,6 +42,8 @@ def side_by_side(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], la
 
 
 def results(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    if scheduler := os.environ.get("CPD_SCHEDULER"):
+        return cluster.on_workers(scheduler, partial(_call_on_one_thread, pickle.dumps(function)), jobs)
     if torch.cuda.is_available():
         return (function(*job) for job in jobs)
     return _on_one_thread(function, jobs) if joblib.cpu_count() == 1 else _in_processes(function, jobs)
@@ -66,6 +70,11 @@ def _on_one_thread(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) 
 def _call(pickled: bytes, job: tuple[Any, ...], root: str, parent: int) -> Any:
     os.environ["CPD_ARTIFACTS"] = root
     _watch(parent)
+    return _unpickled(pickled)(*job)
+
+
+def _call_on_one_thread(pickled: bytes, *job: Any) -> Any:
+    torch.set_num_threads(1)  # of the thread in which a worker runs its jobs
     return _unpickled(pickled)(*job)
 
 
