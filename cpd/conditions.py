@@ -55,7 +55,7 @@ class ConditionEncoder:
 
         Args:
             texts: n condition texts; task names where the kind is ``one_hot``; where it is ``images``, picture files
-                or folders of up to eight, as paths or relative to the folder of all artifacts.
+                or folders of up to eight: a relative name is looked for in the folder of all artifacts first.
 
         Returns:
             (n, C) dimensionless: unit-length sentence embeddings, mean MobileNetV2 features of the pictures, one-hot
@@ -164,7 +164,7 @@ def nearest_task(given: Tensor, known: Mapping[str, Tensor]) -> str:
 
 def _features(where: str) -> Tensor:
     """Return the (F,) mean features of a picture, or of the pictures in a folder."""
-    path = next((path for path in (Path(where), artifacts.root() / where) if path.exists()), None)
+    path = next((path for path in (artifacts.root() / where, Path(where)) if path.exists()), None)
     if path is None:
         raise FileNotFoundError(f"no picture or folder {where}; give the path of one to {MOST_PICTURES} style pictures")
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)

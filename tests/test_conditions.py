@@ -1,8 +1,12 @@
 """Conditions: text, one-hot and nothing as vectors, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image
 
+from cpd import features
 from cpd.conditions import ConditionEncoder, KnownConditions, nearest_task
 
 
@@ -81,3 +85,22 @@ def test_a_known_text_is_found_and_a_new_one_is_encoded() -> None:
 def test_the_nearest_task_has_the_nearest_of_its_conditions() -> None:
     known = {"a": torch.tensor([[0.0, 0], [9, 9]]), "b": torch.tensor([[3.0, 0]])}
     assert [nearest_task(torch.tensor(at), known) for at in ([1.0, 0], [2.0, 0], [9.0, 8])] == ["a", "b", "a"]
+
+
+def test_a_relative_name_is_of_the_artifacts_before_it_is_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's file in the working folder does not take the place of a picture that a condition names."""
+    monkeypatch.setattr(features, "features", lambda pictures: torch.from_numpy(pictures[:, 0, 0] / 255))
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "artifacts"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for place, colour in (("artifacts/pictures", "red"), ("here/pictures", "blue")):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (2, 2), colour).save(tmp_path / place / "0.png")
+    encoder = ConditionEncoder("images")
+    assert encoder.encode(["pictures", "pictures/0.png"]).tolist() == [[1, 0, 0], [1, 0, 0]]
+    assert encoder.encode([str(tmp_path / "here" / "pictures")]).tolist() == [[0, 0, 1]]
+    (tmp_path / "artifacts" / "pictures" / "0.png").rename(tmp_path / "artifacts" / "elsewhere.png")
+    (tmp_path / "artifacts" / "pictures").rmdir()
+    assert encoder.encode(["pictures"]).tolist() == [[0, 0, 1]], "what only the working folder has is found there"

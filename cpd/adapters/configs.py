@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
+
+import re2
 
 # Fields of adapter_config.json that a finished adapter needs, with PEFT's defaults, in the order in which two layouts
 # are compared. Everything else must be absent, empty or in IGNORED.
@@ -38,6 +41,7 @@ IGNORED |= {"loftq_config", "eva_config", "corda_config", "lora_ga_config", "qal
 # Initializations that leave the base model as it was; the others (pissa, olora, corda, loftq, lora_ga, mica) change it.
 HARMLESS_INITIALIZATIONS = (True, False, None, "gaussian", "eva", "orthogonal")
 MATRIX = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?$")
+PATTERN_MEMORY = 1 << 16  # bytes of a compiled pattern, enough for a hundred names; a match then takes milliseconds
 # What PEFT adds to modules_to_save by itself.
 HEADS = {"SEQ_CLS": ("classifier", "score"), "TOKEN_CLS": ("classifier", "score"), "QUESTION_ANS": ("qa_outputs",)}
 
@@ -99,10 +103,25 @@ def resolve(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
         module: name in the base model.
         default: value of a module that no pattern matches.
 
-    Source: ``peft.utils.other.get_pattern_key``.
+    Raises:
+        ValueError: if a pattern is no regular expression, or one whose time has no bound.
+
+    Source: ``peft.utils.other.get_pattern_key``; the patterns are a stranger's, so RE2 matches them, in linear time.
     """
-    matching = (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module))
-    return next(matching, default)
+    return next((value for key, value in patterns.items() if _pattern(key).match(module)), default)
+
+
+@cache
+def _pattern(key: str) -> Any:
+    options = re2.Options()
+    options.max_mem, options.log_errors = PATTERN_MEMORY, False
+    try:
+        return re2.compile(rf"(.*\.)?({key})$", options)
+    except re2.error as error:
+        raise ValueError(
+            f"{key[:80]!r} in rank_pattern or alpha_pattern cannot be matched in bounded time "
+            f"({error.args[0].decode()}); write it shorter, without look-around and back-references"
+        ) from None
 
 
 def require_known(name: str, config: Mapping[str, Any], where: str) -> None:

@@ -143,8 +143,8 @@ def _in_order(client: Client, futures: list[Future]) -> Iterator[Any]:
     done: dict[int, Any] = {}
     following = 0
     try:
-        for future, result in as_completed(futures, loop=client.loop, with_results=True):
-            done[order[future.key]] = result
+        for future in as_completed(futures, loop=client.loop):
+            done[order[future.key]] = future.result()
             while following in done:
                 yield done.pop(following)
                 following += 1

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 from peft import IA3Config, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.utils.other import get_pattern_key
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from cpd.adapters import configs
 from cpd.adapters.configs import natural
 from cpd.adapters.layout import AdapterLayout, delta
 from cpd.adapters.peft_files import CONFIG, WEIGHTS, read_adapter, write_adapter
@@ -99,6 +102,45 @@ def test_delta_is_what_peft_merges(base: Path, config: dict[str, object]) -> Non
     for module, product in products.items():
         merged = after[f"{module}.weight"] - before[f"{module}.weight"]
         torch.testing.assert_close(product, merged, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+b", "(.*)*b", ".*" * 25 + "b", "(a?){100}a{100}b"])
+def test_a_strangers_pattern_takes_no_time(pattern: str) -> None:
+    """Python's own ``re`` needs time that is exponential in the length of the name."""
+    begin = time.process_time()
+    assert configs.resolve({pattern: 3, "other": 4}, "a" * 100 + "c", 8) == 8
+    assert time.process_time() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("query(", "missing"),
+        (r"(.)\1", "invalid escape sequence"),
+        ("(?!key)query", "invalid perl operator"),
+        ("((a{1000}){1000}){1000}", "invalid repetition size"),
+        ("(a?){500}" * 100, "pattern too large"),
+    ],
+)
+def test_a_pattern_that_has_no_bound_is_refused_in_a_sentence(pattern: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=rf"in rank_pattern or alpha_pattern cannot be matched .*{reason}.*; write it"):
+        configs.resolve({pattern: 3}, "a" * 100, 8)
+
+
+def test_patterns_are_read_as_peft_reads_them() -> None:
+    names = [f"model.layers.{i}.self_attn.{kind}_proj" for i in (0, 7, 10) for kind in "qkvo"]
+    keys = [
+        "q_proj",
+        "proj",
+        r"layers\.\d\..*",
+        "^model.layers.7.self_attn.(q|k)_proj",
+        "layers.[01]+.self_attn.[vo]_proj",
+    ]
+    for key in keys:
+        expected = [3 if get_pattern_key([key], name) == key else 8 for name in names]
+        assert [configs.resolve({key: 3}, name, 8) for name in names] == expected
+    everything = "|".join(f"model.layers.{i}.self_attn.q_proj" for i in range(100))
+    assert configs.resolve({everything: 3}, "base.model.layers.99.self_attn.q_proj", 8) == 3
 
 
 def test_delta_of_several_vectors_is_each_ones_delta(saved: Path) -> None:

@@ -222,3 +222,12 @@ def test_a_job_that_ends_every_worker_is_named(on_cluster: Path) -> None:
         client.run_on_scheduler(allow_none)
     with pytest.raises(RuntimeError, match="job 1 of 1 ended each worker that it ran on, the last one tcp://"):
         side_by_side(end_worker, [(1,)], "ending")
+
+
+def test_a_scheduler_that_is_lost_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # this process is the worker, and a job sets what is set here
+    lost = distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    monkeypatch.setenv("CPD_SCHEDULER", lost.scheduler_address)
+    threading.Timer(1, lost.close).start()
+    with pytest.raises(ConnectionError, match="the scheduler was lost with 2 jobs open; start again"):
+        side_by_side(time.sleep, [(3,), (3,)], "sleeping")

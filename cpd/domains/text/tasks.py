@@ -20,17 +20,21 @@ class Split:
     Attributes:
         texts: one tuple per row: one text, or two for a task on pairs.
         labels: (rows,) class index, or a number in [0, 1] where the task is a regression.
+        documents: (rows,) name of the document that a row is from, and with which it is in one split; None where each
+            row is a document of its own.
     """
 
     texts: list[tuple[str, ...]]
     labels: np.ndarray
+    documents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def rows(self, index: np.ndarray) -> Split:
         """Return the rows that ``index`` names, in its order."""
-        return Split([self.texts[i] for i in index], self.labels[index])
+        documents = None if self.documents is None else self.documents[index]
+        return Split([self.texts[i] for i in index], self.labels[index], documents)
 
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -86,7 +90,7 @@ class TextTask:
 
 @dataclass(frozen=True)
 class Splits:
-    """A task's rows: training, selection and report share no text.
+    """A task's rows: training, selection and report share no text and no document.
 
     Attributes:
         train: fine-tuned on.
@@ -105,7 +109,7 @@ def splits(task: TextTask, select_rows: int, report_rows: int) -> Splits:
     """Cut a task's rows into three parts, the same ones on every call.
 
     A suite's own report split is kept (its first ``report_rows`` in a fixed random order); training rows whose text
-    occurs in it, and repeated texts, are dropped.
+    occurs in it, and repeated texts, are dropped, and so is what is left of a document where a part is full.
 
     Args:
         task: whose rows.
@@ -119,13 +123,22 @@ def splits(task: TextTask, select_rows: int, report_rows: int) -> Splits:
     seen = set(report.texts) if report else set()
     order = np.random.default_rng(0).permutation(_unique(rows))
     if cut := report is None:
-        count = min(report_rows, len(order) // 5)
-        report, order = rows.rows(order[:count]), order[count:]
+        chosen, order = _cut(order, rows.documents, min(report_rows, len(order) // 5))
+        report = rows.rows(chosen)
     else:
         report = report.rows(np.random.default_rng(0).permutation(len(report))[:report_rows])
     order = np.array([i for i in order if rows.texts[i] not in seen])
-    count = min(select_rows, len(order) // 10)
-    return Splits(rows.rows(order[count:]), rows.rows(order[:count]), report, cut)
+    chosen, order = _cut(order, rows.documents, min(select_rows, len(order) // 10))
+    return Splits(rows.rows(order), rows.rows(chosen), report, cut)
+
+
+def _cut(order: np.ndarray, documents: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Take rows document by document until there are ``count``; return them, and the rows of the other documents."""
+    if documents is None:
+        return order[:count], order[count:]
+    _, first, group = np.unique(documents[order], return_index=True, return_inverse=True)
+    chosen = order[np.argsort(first[group], kind="stable")][:count]
+    return order[np.isin(order, chosen)], order[~np.isin(documents[order], documents[chosen])]
 
 
 def _unique(rows: Split) -> np.ndarray:

@@ -84,6 +84,32 @@ def test_smaller_splits_are_parts_of_larger_ones() -> None:
     assert small.report.texts == large.report.texts[:10]
 
 
+def in_documents() -> tuple[Split, None]:
+    """300 rows of 50 documents of 1 to 11 rows, neighbours in a document."""
+    documents = np.repeat(np.arange(50), 1 + np.arange(50) % 11)[:300]
+    return Split([(f"text {i}",) for i in range(300)], np.arange(300), np.resize(documents, 300)), None
+
+
+@pytest.mark.parametrize(("select", "report"), [(5, 10), (20, 50), (300, 500)])
+def test_a_document_is_in_one_split_only(select: int, report: int) -> None:
+    made = tasks.splits(replace(tiny.REVIEWS, load=in_documents), select, report)
+    own = [set(part.documents) for part in parts(made)]
+    assert not own[0] & own[1] and not own[0] & own[2] and not own[1] & own[2]
+    assert len(made.report) == min(report, 300 // 5)
+    assert len(made.select) == min(select, (300 - len(made.report)) // 10)
+    assert 300 - 2 * 11 < sum(map(len, parts(made))) <= 300, "the rest of the two documents that were cut is dropped"
+
+
+def test_rows_without_documents_are_cut_one_by_one() -> None:
+    alone = tasks.splits(replace(tiny.REVIEWS, load=lambda: (Split(*rows()), None)), 5, 10)
+    each = tasks.splits(replace(tiny.REVIEWS, load=lambda: (Split(*rows(), np.arange(100)[::-1]), None)), 5, 10)
+    assert [part.texts for part in parts(alone)] == [part.texts for part in parts(each)]
+
+
+def rows() -> tuple[list[tuple[str, ...]], np.ndarray]:
+    return [(f"text {i}",) for i in range(100)], np.arange(100)
+
+
 def test_metrics_in_closed_form() -> None:
     predicted, labels = np.array([1, 1, 1, 0, 0, 0]), np.array([1, 1, 0, 0, 0, 1])  # 2 tp, 1 fp, 2 tn, 1 fn
     assert tasks.accuracy(predicted, labels) == pytest.approx(4 / 6)
@@ -262,7 +288,7 @@ def test_suites_are_the_documented_ones() -> None:
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ratings = 'id\tmean\ttext\n1\t2.5\ta "great film &amp; more\n2\t-0.4\tso so\n3\t-3\tawful\n'
+    ratings = 'id\tmean\ttext\n1_1\t2.5\ta "great film &amp; more\n1_2\t-0.4\tso so\n21_1\t-3\tawful\n'
     spam = ',spam,text\n0,0,"see you, later"\n1,1, WIN now \n'
     members = {"sms-spam.csv": spam, "question_labels.txt": "HUM:ind Who wrote it ?\nNUM:date When ?\n\n"}
     members["hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"] = ratings
@@ -275,6 +301,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_packaged_tasks_are_read_from_the_wheel(wheel: None) -> None:
     rows, _ = packaged.sentiment("movieReviewSnippets")
     assert rows.texts == [('a "great film & more',), ("awful",)] and rows.labels.tolist() == [1, 0]
+    assert rows.documents.tolist() == ["1", "21"]
     rows, _ = packaged.rating("movieReviewSnippets")
     np.testing.assert_allclose(rows.labels, [6.5 / 8, 3.6 / 8, 1 / 8])
     rows, _ = packaged.spam()
@@ -283,6 +310,17 @@ def test_packaged_tasks_are_read_from_the_wheel(wheel: None) -> None:
     names = SUITES["packaged"][-1].classes
     assert rows.texts == [("Who wrote it ?",), ("When ?",)] and report is None
     assert [names[label] for label in rows.labels] == ["person", "number"]
+
+
+@pytest.mark.parametrize(("name", "documents"), [("products", 300), ("editorials", 498)])
+def test_packaged_splits_are_by_review_and_by_article(name: str, documents: int) -> None:
+    """On the real wheel."""
+    [task] = [task for task in packaged.TASKS if task.name == name]
+    made = tasks.splits(task, 200, 500)
+    own = [set(part.documents) for part in parts(made)]
+    assert sum(map(len, own)) == len(own[0] | own[1] | own[2]) <= documents
+    assert len(own[0]) > documents / 2
+    assert (len(made.report), len(made.select)) == (500, 200)
 
 
 def test_glue_is_read_from_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
