@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from torch import Tensor
+from torch import Tensor, nn
 
 from cpd.adapters.grouped import Grouped
 from cpd.adapters.layout import AdapterLayout
@@ -122,13 +122,17 @@ class Domain(ABC):
             training: for gradients, its linear layers in the precision of training; else float32 throughout.
         """
         if training not in self._bases:
-            model = self.model(training).unload().to(devices.device())
+            model = self.model(training).unload().to(self.device)
+            self.shorten(model)
             if training and self.precision == "bf16":
                 for layer in model.modules():
-                    if isinstance(layer, torch.nn.Linear):
+                    if isinstance(layer, nn.Linear):
                         layer.to(torch.bfloat16)
             self._bases[training] = Grouped(model, self.layout, self.spec.dropout)
         return self._bases[training]
+
+    def shorten(self, model: nn.Module) -> None:
+        """Leave out of a base model, in place, what its output does not depend on: nothing, unless a domain knows any."""
 
     @property
     def device(self) -> torch.device:

@@ -56,9 +56,11 @@ def autocast(chosen: str, where: torch.device) -> torch.autocast:
 
 
 def deterministic() -> None:
-    """Ask for kernels that give the same bytes each time; on the CPU all of ours do."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    """Ask a GPU for kernels that give the same bytes each time; on the CPU all of ours do."""
+    if device().type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing of ours reads any, and it takes time
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def generator_on(where: torch.device, given: torch.Generator) -> torch.Generator:

@@ -85,9 +85,9 @@ _AUTHORS = Preset(
 )  # fmt: skip
 _LAPTOP = Preset(
     "laptop",
-    Finetuning(runs=2, curve=3, select_rows=200, report_rows=400),
+    Finetuning(runs=2, curve=2, select_rows=100, report_rows=200),
     Learning(ae_steps=700, steps=2500, width=256),
-    evaluating=Evaluating(controls=5, wrong=1),
+    evaluating=Evaluating(generated=6, controls=3, wrong=1),
 )
 _STYLES = Finetuning(
     suite="emoji",

@@ -3,7 +3,7 @@
 ``TextDomain`` is what the zoo, the methods and the evaluation see of text. Nothing here knows how adapters are
 written.
 
-Source: ours; batches of rows of like length are drawn by the law of transformers' Trainer (``group_by_length``).
+Source: ours; batches of rows of like length as in transformers' Trainer (``group_by_length``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import get_length_grouped_indices
@@ -92,6 +92,13 @@ class TextDomain(Domain):
         """Return the base encoder with a fresh adapter, the same one each time; the head serves every task."""
         return lora_model(self.spec, self.outputs, training)
 
+    def shorten(self, model: nn.Module) -> None:
+        """Carry only the first token on from the last attention: a classification head reads no other."""
+        encoder: Any = model.base_model
+        encoder.encoder.layer[-1].attention.output.register_forward_pre_hook(
+            lambda _, given: tuple(x[:, :1] for x in given)
+        )
+
     @property
     def precision(self) -> str:
         """Precision of training: float32 where the encoder cannot compute in bfloat16."""
@@ -129,15 +136,19 @@ class TextDomain(Domain):
         return "\n".join(f"{' | '.join(text)} => {answer}" for text, answer in zip(chosen.texts, answers, strict=True))
 
     def rows(self, task: str, seed: int, step: int) -> np.ndarray:
-        """Return the (b,) training rows of a step: permutations of all rows, in batches of like length."""
+        """Return the (b,) training rows of a step: permutations of all rows, in batches of like length.
+
+        The batches of an epoch are shuffled: from long to short, as the Trainer takes them, a run would end on short
+        texts, and length may tell the class.
+        """
         size, batches = self.spec.batch, -(-len(self.splits(task).train) // self.spec.batch)
         epoch, number = divmod(step, batches)
         if (key := (task, seed, epoch)) not in self._orders:
             random = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
             lengths = self._encoded(task, "train").lengths.tolist()
-            order = get_length_grouped_indices(lengths, size, generator=random)
-            self._orders[key] = np.resize(order, batches * size)  # a last batch is filled up
-        return self._orders[key][number * size :][:size]
+            order = np.resize(get_length_grouped_indices(lengths, size, generator=random), (batches, size))
+            self._orders[key] = order[torch.randperm(batches, generator=random).numpy()]
+        return self._orders[key][number]
 
     def loss(
         self,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cpd.methods.cond_pdiff.normalizer import NormalizedRows
 
-LEFT_OUT = 1e-3  # most of the variance that may be left out, where fewer latents than are allowed do
+LEFT_OUT = 1e-4  # most of the variance that may be left out, where fewer latents than are allowed do
 
 
 class LinearAutoencoder(nn.Module):
