@@ -122,8 +122,7 @@ class Domain(ABC):
             training: for gradients, its linear layers in the precision of training; else float32 throughout.
         """
         if training not in self._bases:
-            model = self.model(training).unload().to(self.device)
-            self.shorten(model)
+            model = self.shortened(self.model(training).unload().to(self.device))
             if training and self.precision == "bf16":
                 for layer in model.modules():
                     if isinstance(layer, nn.Linear):
@@ -131,8 +130,9 @@ class Domain(ABC):
             self._bases[training] = Grouped(model, self.layout, self.spec.dropout)
         return self._bases[training]
 
-    def shorten(self, model: nn.Module) -> None:
-        """Leave out of a base model, in place, what its output does not depend on: nothing, unless a domain knows any."""
+    def shortened(self, model: nn.Module) -> nn.Module:
+        """Return a base model without what its output does not depend on; as it is, unless a domain knows of any."""
+        return model
 
     @property
     def device(self) -> torch.device:

@@ -59,7 +59,7 @@ def deterministic() -> None:
     """Ask a GPU for kernels that give the same bytes each time; on the CPU all of ours do."""
     if device().type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing of ours reads any, and it takes time
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 

@@ -92,12 +92,13 @@ class TextDomain(Domain):
         """Return the base encoder with a fresh adapter, the same one each time; the head serves every task."""
         return lora_model(self.spec, self.outputs, training)
 
-    def shorten(self, model: nn.Module) -> None:
+    def shortened(self, model: nn.Module) -> nn.Module:
         """Carry only the first token on from the last attention: a classification head reads no other."""
         encoder: Any = model.base_model
         encoder.encoder.layer[-1].attention.output.register_forward_pre_hook(
             lambda _, given: tuple(x[:, :1] for x in given)
         )
+        return model
 
     @property
     def precision(self) -> str:
