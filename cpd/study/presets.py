@@ -86,7 +86,7 @@ _AUTHORS = Preset(
 _LAPTOP = Preset(
     "laptop",
     Finetuning(runs=2, curve=2, select_rows=100, report_rows=200),
-    Learning(ae_steps=700, steps=2500, width=256),
+    Learning(ae_steps=700, steps=1500, width=256),
     evaluating=Evaluating(generated=6, controls=3, wrong=1),
 )
 _STYLES = Finetuning(

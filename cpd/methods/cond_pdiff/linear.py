@@ -22,7 +22,10 @@ LEFT_OUT = 1e-4  # most of the variance that may be left out, where fewer latent
 
 
 class LinearAutoencoder(nn.Module):
-    """Map (B, M) normalized vectors to (B, D) standardized latents and back; `fit` finds it.
+    """Map (B, M) normalized vectors to (B, D) latents and back; `fit` finds it.
+
+    Latents have one unit, in which their mean square is 1: a denoiser that saw every component at the same size would
+    take as much care of the last one, which is next to nothing, as of the first.
 
     Args:
         size: M, coordinates per vector.
@@ -31,7 +34,7 @@ class LinearAutoencoder(nn.Module):
 
     components: Tensor
     center: Tensor
-    spread: Tensor
+    unit: Tensor
     shrinkage: Tensor
 
     def __init__(self, size: int, latent: int) -> None:
@@ -39,7 +42,7 @@ class LinearAutoencoder(nn.Module):
         self.size, self.latent = size, latent
         self.register_buffer("components", torch.zeros(latent, size))  # orthonormal
         self.register_buffer("center", torch.zeros(size))
-        self.register_buffer("spread", torch.ones(latent))  # standard deviation along each component
+        self.register_buffer("unit", torch.ones(()))  # of the latents, in units of the normalized vector
         self.register_buffer("shrinkage", torch.ones(latent))
 
     @classmethod
@@ -55,7 +58,7 @@ class LinearAutoencoder(nn.Module):
             latent_noise: likewise on the latent, in units of each latent dimension's own standard deviation.
 
         Returns:
-            The autoencoder; the (N, D) standardized latents of the rows; and the loss with one component, with two, up
+            The autoencoder; the (N, D) latents of the rows; and the loss with one component, with two, up
             to D: expected squared error under the noise, in squared standard deviations per coordinate.
         """
         count, size = rows.shape
@@ -65,22 +68,22 @@ class LinearAutoencoder(nn.Module):
         variances, directions = (each[..., : min(latent, count - 1, enough)] for each in (variances, directions))
         fitted = cls(size, len(variances))
         shrinkage = variances / ((variances + input_noise**2) * (1 + latent_noise**2))
-        fitted.spread, fitted.shrinkage = variances.sqrt().float(), shrinkage.float()
+        fitted.unit, fitted.shrinkage = variances.mean().sqrt().float(), shrinkage.float()
         weights = (directions / (count * variances).sqrt()).T  # (D, N)
         for span, block in rows.blocks():
             exact = block.double()  # (N, m)
             fitted.center[span] = exact.mean(dim=0)
             fitted.components[:, span] = weights @ exact
         losses = (total - (variances * shrinkage).cumsum(0)) / size
-        return fitted, (directions * count**0.5).float(), losses.tolist()
+        return fitted, (directions * (count * variances).sqrt()).float() / fitted.unit, losses.tolist()
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the (B, D) standardized latents of (B, M) normalized vectors."""
-        return (x - self.center) @ self.components.T / self.spread
+        """Return the (B, D) latents of (B, M) normalized vectors."""
+        return (x - self.center) @ self.components.T / self.unit
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the (B, M) normalized vectors of (B, D) standardized latents."""
-        return torch.addmm(self.center, z * self.spread * self.shrinkage, self.components)
+        """Return the (B, M) normalized vectors of (B, D) latents."""
+        return torch.addmm(self.center, z * self.unit * self.shrinkage, self.components)
 
 
 def _products(rows: NormalizedRows) -> Tensor:

@@ -41,7 +41,7 @@ def test_components_are_those_of_the_singular_value_decomposition(x: Tensor, kin
     _, values, directions = torch.linalg.svd(centered, full_matrices=False)
     signs = (fitted.components.double() * directions[:6]).sum(dim=1)
     torch.testing.assert_close(signs.abs(), torch.ones(6, dtype=torch.float64), rtol=0, atol=1e-6)
-    torch.testing.assert_close(fitted.spread.double(), values[:6] / COUNT**0.5, rtol=1e-6, atol=0)
+    torch.testing.assert_close(fitted.unit.double() ** 2, values[:6].square().mean() / COUNT, rtol=1e-6, atol=0)
     left = torch.stack([values[i + 1 :].square().sum() for i in range(6)]) / exact.numel()
     torch.testing.assert_close(torch.tensor(losses, dtype=torch.float64), left, rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(fitted.encode(exact.float()), latents, rtol=1e-3, atol=1e-4)
@@ -49,10 +49,13 @@ def test_components_are_those_of_the_singular_value_decomposition(x: Tensor, kin
     torch.testing.assert_close(error, left[-1], rtol=1e-4, atol=0)
 
 
-def test_latents_are_standardized_and_uncorrelated(x: Tensor) -> None:
-    _, latents, _ = LinearAutoencoder.fit(rows(x), 6, 0.001, 0.1)
+def test_latents_are_uncorrelated_in_one_unit_and_keep_their_proportions(x: Tensor) -> None:
+    normalized = rows(x)
+    _, latents, _ = LinearAutoencoder.fit(normalized, 6, 0.001, 0.1)
+    variances = torch.linalg.svdvals((whole(normalized) - whole(normalized).mean(dim=0)).double())[:6].square()
     torch.testing.assert_close(latents.mean(dim=0), torch.zeros(6), rtol=0, atol=1e-6)
-    torch.testing.assert_close(latents.T @ latents / COUNT, torch.eye(6), rtol=0, atol=1e-5)
+    expected = torch.diag(variances / variances.mean()).float()
+    torch.testing.assert_close(latents.T @ latents / COUNT, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_without_noise_and_with_a_latent_for_every_row_but_one_it_is_exact_on_its_rows_only() -> None:
@@ -91,7 +94,7 @@ def test_under_noise_no_other_scale_of_the_decoder_is_better(x: Tensor) -> None:
     """The loss of equation 4, with noise drawn many times, is least at the shrinkage and equals what `fit` says."""
     input_noise, latent_noise = 0.5, 0.4
     normalized = rows(x)
-    fitted, _, losses = LinearAutoencoder.fit(normalized, 3, input_noise, latent_noise)
+    fitted, latents, losses = LinearAutoencoder.fit(normalized, 3, input_noise, latent_noise)
     exact = whole(normalized)
     generator = torch.Generator().manual_seed(0)
 
@@ -99,7 +102,7 @@ def test_under_noise_no_other_scale_of_the_decoder_is_better(x: Tensor) -> None:
         total = 0.0
         for _ in range(400):
             z = fitted.encode(exact + input_noise * torch.randn(exact.shape, generator=generator))
-            spread = (1 + (input_noise / fitted.spread) ** 2).sqrt()  # of the noised latents
+            spread = (latents.square().mean(dim=0) + (input_noise / fitted.unit) ** 2).sqrt()  # of the noised latents
             back = fitted.decode(factor * (z + latent_noise * spread * torch.randn(z.shape, generator=generator)))
             total += float((back - exact).square().mean()) / 400
         return total
