@@ -104,10 +104,7 @@ def train(
     """
     devices.deterministic()
     accelerator = Accelerator(cpu=devices.device().type == "cpu")
-    parameters = {name: p for name, p in module.to(accelerator.device).named_parameters() if p.requires_grad}
-    made_by = {"plan": asdict(plan), "seed": seed, "processes": accelerator.num_processes}
-    run = State(parameters, plan, json.dumps(made_by, sort_keys=True))
-    run.load(state)
+    run = _begun(module.to(accelerator.device), plan, seed, accelerator.num_processes, state)
     prepared, optimizer = accelerator.prepare(module, run.optimizer)
     module.train()
     progress = tqdm(total=plan.steps, initial=len(run.losses), desc=label, disable=not accelerator.is_main_process)
@@ -123,6 +120,15 @@ def train(
     run.finish()
     module.eval()
     return run.losses
+
+
+def _begun(module: nn.Module, plan: Plan, seed: int, processes: int, state: Path) -> State:
+    """Return the state of a training, new or as an earlier call left it."""
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    made_by = {"plan": asdict(plan), "seed": seed, "processes": processes}
+    run = State(parameters, plan, json.dumps(made_by, sort_keys=True))
+    run.load(state)
+    return run
 
 
 def _step(

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from PIL import Image
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -32,6 +31,7 @@ from cpd.domains.images import albums, base_model, pixart
 from cpd.domains.images.albums import Album
 from cpd.domains.images.captions import Captions
 from cpd.domains.images.pixart import CHUNK, PixArt
+from cpd.domains.images.shown import shown
 from cpd.domains.settings import Finetuning
 from cpd.measures import frechet
 from cpd.runtime import artifacts, devices
@@ -39,7 +39,6 @@ from cpd.runtime import artifacts, devices
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of PixArt's self- and cross-attention
 STEPS = 200  # of fine-tuning a style
 SAMPLER_STEPS = 10  # of DPM-Solver++
-SHOWN = 8  # most pictures in one image condition
 DRAWS = 32  # image conditions per style that a generator learns from
 TOLD = 50  # pictures of each style that the classifier learns from
 ADAPTERS = {"cpu": 1, "cuda": 32, "mps": 4}  # that draw side by side
@@ -266,7 +265,7 @@ class ImageDomain(Domain):
         if kind != "images":
             return {name: [self.album.sentence(name)] for name in self.names}
         drawn = {name: self.album.pictures(name, split, self.painter.size) for name in self.names}
-        return {name: [_shown(pictures, draw) for draw in range(draws)] for name, pictures in drawn.items()}
+        return {name: [shown(pictures, draw) for draw in range(draws)] for name, pictures in drawn.items()}
 
     def captions(self, task: str, split: str) -> Captions:
         """Return the captions of a split, encoded."""
@@ -289,17 +288,6 @@ class ImageDomain(Domain):
 def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     random = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     return torch.randperm(count, generator=random).numpy()
-
-
-def _shown(pictures: np.ndarray, draw: int) -> str:
-    """Write a random choice of pictures to a folder of the artifacts, and return which."""
-    chosen = pictures[np.random.default_rng(draw).permutation(len(pictures))[: SHOWN - draw % SHOWN]]
-    spec = {"sha256": hashlib.sha256(chosen.tobytes()).hexdigest()}
-    folder = artifacts.address("pictures", spec)
-    with artifacts.making(folder, spec) as partial:
-        for i, picture in enumerate(chosen if partial else ()):
-            Image.fromarray(picture).save(f"{partial}/{i}.png")
-    return str(folder.relative_to(artifacts.root()))
 
 
 def source(base: str) -> str:
