@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, PixArtTransformer2DModel
-from peft import PeftModel
+from peft import PeftModel, set_peft_model_state_dict
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
@@ -89,6 +89,34 @@ def test_an_adapter_draws_the_same_through_peft(base: Path, tmp_path: Path) -> N
     without = made.draw("night", made.untrained()[None], "select", range(2))[0]
     merged, gone = (np.abs(own.astype(float) - other).mean() for other in (beside, without))
     assert merged < 1 and gone > 10 * merged, "an adapter in the weights draws as one beside them, up to rounding"
+
+
+def test_loss_and_gradient_of_each_adapter_are_those_of_a_peft_model_that_holds_it_alone(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32, to 1e-5 of the largest entry."""
+    monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "fp32")
+    made, tasks, rows = (
+        domain(base, dropout=0.0),
+        ["night", "sunset", "night"],
+        [np.array([i, i + 3]) for i in range(3)],
+    )
+    noise = [torch.Generator().manual_seed(i) for i in range(3)]
+    random = torch.Generator().manual_seed(3)
+    vectors = (made.untrained() + 0.1 * torch.randn(3, made.layout.size, generator=random)).requires_grad_()
+    losses = made.loss(vectors, tasks, rows, noise)
+    losses.sum().backward()
+    assert vectors.grad is not None
+    for i, (task, own) in enumerate(zip(tasks, rows, strict=True)):
+        model = made.model()
+        set_peft_model_state_dict(model, made.layout.unflatten(vectors[i].detach()))
+        shown, told = made.latents(task)[own], made.captions(task, "train")[own]
+        (loss,) = made.painter.errors(model, shown[None], told, [torch.Generator().manual_seed(i)])
+        loss.backward()
+        tensors = {name.replace(".default", ""): weight.grad for name, weight in model.named_parameters()}
+        gradient = torch.cat([tensors[name].flatten() for name in made.layout.names])
+        assert float(losses[i].detach()) == pytest.approx(float(loss), rel=1e-5)
+        assert (vectors.grad[i] - gradient).abs().max() <= 1e-5 * gradient.abs().max()
 
 
 def test_a_look_is_kept_and_one_at_another_adapter_or_style_is_another(
