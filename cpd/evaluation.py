@@ -11,48 +11,23 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cpd.domains.domain import Domain
 from cpd.methods import controls
 from cpd.methods.control import Control
 from cpd.methods.method import Generator, seed_of
-from cpd.runtime import checks
+from cpd.methods.settings import Evaluating
 from cpd.runtime.executors import side_by_side
 from cpd.zoo.zoo import AdapterZoo
 
+if TYPE_CHECKING:
+    from cpd.domains.domain import Domain
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Evaluating:
-    """How much is generated and scored.
-
-    Attributes:
-        generated: adapters per task.
-        controls: adapters per task of each random control (Gaussian, soup plus noise).
-        wrong: adapters per pair of tasks in "generated for task i, scored on task j".
-        sampler: "ddim", "dpm" (DPM-Solver++) or "ddpm" (ancestral).
-        sampler_steps: steps of the sampler.
-        guidance: scale; 1 means off.
-    """
-
-    generated: int = 10
-    controls: int = 10
-    wrong: int = 3
-    sampler: str = "ddim"
-    sampler_steps: int = 50
-    guidance: float = 1.0
-
-    def __post_init__(self) -> None:
-        checks.one_of(("ddim", "dpm", "ddpm"), sampler=self.sampler)
-        checks.positive(
-            generated=self.generated, controls=self.controls, wrong=self.wrong, sampler_steps=self.sampler_steps
-        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +38,7 @@ class Asked:
         task: whose adapters.
         zoo: what was learned, and held-out runs.
         generator: fitted to it, a `Generator` that may have more than every method has.
-        untrained: (K,) initialization.
+        untrained: (K,) initialization, where it is known.
         how: how many adapters, and how they are sampled.
         seed: of noise.
         condition: what the generator is told.
@@ -72,7 +47,7 @@ class Asked:
     task: str
     zoo: AdapterZoo
     generator: Any
-    untrained: Tensor
+    untrained: Tensor | None
     how: Evaluating
     seed: int
     condition: str | Tensor
@@ -129,7 +104,7 @@ ARMS: dict[str, Callable[[Asked], Tensor | None]] = {
     controls.LOOK_UP.name: _by_condition,
     "latent_zero": _latent_zero,
     "untrained_generator": _untrained_generator,
-    "untrained_adapter": lambda of: of.untrained[None],
+    "untrained_adapter": lambda of: None if of.untrained is None else of.untrained[None],
 }
 
 
@@ -137,7 +112,7 @@ def arms(
     task: str,
     zoo: AdapterZoo,
     generator: Generator,
-    untrained: Tensor,
+    untrained: Tensor | None,
     how: Evaluating,
     seed: int,
     names: Iterable[str] = ARMS,
@@ -149,7 +124,7 @@ def arms(
         task: whose adapters.
         zoo: what was learned, and held-out runs.
         generator: fitted to it, by any method.
-        untrained: (K,) initialization.
+        untrained: (K,) initialization, where it is known.
         how: how many adapters, and how they are sampled.
         seed: of noise, which is another for every task and every arm.
         names: of the arms, keys of :data:`ARMS`; no other is made.

@@ -22,7 +22,9 @@ ROOMS: dict[str, tuple[int, set[str]]] = {  # floor, and the rooms that are impo
     "methods": (5, {"runtime", "diffusion", "adapters", "conditions", "measures", "zoo"}),
     "evaluation": (6, {"runtime", "domains", "zoo", "methods"}),
     "study": (7, {"runtime", "diffusion", "adapters", "measures", "domains", "zoo", "methods", "evaluation"}),
-    "__main__": (8, {"adapters", "zoo", "methods", "study"}),
+    "scoring": (7, {"runtime", "adapters", "measures", "zoo", "methods", "evaluation"}),
+    "commands": (8, {"runtime", "adapters", "zoo", "methods", "evaluation", "scoring", "study"}),
+    "__main__": (9, {"commands"}),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

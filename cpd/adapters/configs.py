@@ -8,13 +8,12 @@ Source: the fields and their defaults are those of ``peft.LoraConfig`` 0.21, htt
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import cache
+from functools import partial
 from typing import Any
-
-import re2
 
 # Fields of adapter_config.json that a finished adapter needs, with PEFT's defaults, in the order in which two layouts
 # are compared. Everything else must be absent, empty or in IGNORED.
@@ -40,10 +39,50 @@ IGNORED = {"inference_mode", "lora_dropout", "init_lora_weights", "peft_version"
 IGNORED |= {"loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size", "runtime_config"}
 # Initializations that leave the base model as it was; the others (pissa, olora, corda, loftq, lora_ga, mica) change it.
 HARMLESS_INITIALIZATIONS = (True, False, None, "gaussian", "eva", "orthogonal")
-MATRIX = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?$")
-PATTERN_MEMORY = 1 << 16  # bytes of a compiled pattern, enough for a hundred names; a match then takes milliseconds
-# What PEFT adds to modules_to_save by itself.
-HEADS = {"SEQ_CLS": ("classifier", "score"), "TOKEN_CLS": ("classifier", "score"), "QUESTION_ANS": ("qa_outputs",)}
+CONVERTIBLE = ("pissa", "olora", "corda")  # of the others, those that PEFT turns into plain LoRA
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list | tuple | set) and all(_name(each) for each in value)
+
+
+def _rank(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _layers(value: Any) -> bool:
+    return all(isinstance(each, int) for each in (value if isinstance(value, list) else [value]))
+
+
+def _mapping(of: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, Mapping) and all(_name(key) and of(each) for key, each in value.items())
+
+
+FITS: dict[str, Callable[[Any], bool]] = {
+    "base_model_name_or_path": lambda value: isinstance(value, str),
+    "revision": lambda value: isinstance(value, str),
+    "task_type": lambda value: isinstance(value, str),
+    "r": _rank,
+    "lora_alpha": _number,
+    "use_rslora": lambda value: isinstance(value, bool),
+    "target_modules": lambda value: _name(value) or _names(value),
+    "exclude_modules": lambda value: _name(value) or _names(value),
+    "modules_to_save": _names,
+    "layers_to_transform": _layers,
+    "layers_pattern": lambda value: isinstance(value, str) or _names(value),
+    "rank_pattern": partial(_mapping, _rank),
+    "alpha_pattern": partial(_mapping, _number),
+    "fan_in_fan_out": lambda value: isinstance(value, bool),
+    "auto_mapping": lambda value: isinstance(value, dict),
+}
 
 
 def kept(config: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -64,15 +103,29 @@ def kept(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise ValueError(
             f"{where} has peft_type {kind}, only LORA adapters can be learned; fine-tune with peft.LoraConfig"
         )
-    if (initialization := config.get("init_lora_weights", True)) not in HARMLESS_INITIALIZATIONS:
+    if config.get("use_dora"):
         raise ValueError(
-            f"{where} was initialized with init_lora_weights={initialization!r}, which changed the base model; convert "
-            "it to plain LoRA with save_pretrained(path_initial_model_for_weight_conversion=...)"
+            f"{where} is a DoRA adapter (use_dora), only plain LoRA can be learned; fine-tune without DoRA"
+        )
+    if (initialization := config.get("init_lora_weights", True)) not in HARMLESS_INITIALIZATIONS:
+        way = (
+            "convert it to plain LoRA with save_pretrained(path_initial_model_for_weight_conversion=...)"
+            if str(initialization).startswith(CONVERTIBLE)
+            else "PEFT has no conversion to plain LoRA: fine-tune again with init_lora_weights=True"
+        )
+        raise ValueError(
+            f"{where} was initialized with init_lora_weights={initialization!r}, which changed the base model; {way}"
         )
     for key in sorted(config):
         if (config[key] and key not in KEPT and key not in IGNORED) or (key == "bias" and config[key] != "none"):
             raise ValueError(
                 f"{where} uses {key}={config[key]!r}, only plain LoRA can be learned; fine-tune without {key}"
+            )
+    for key in KEPT:
+        if config.get(key) is not None and not FITS[key](config[key]):
+            raise ValueError(
+                f"{where} has {key}={str(config[key])[:80]!r} in its config, which PEFT never writes; save the "
+                "adapter again with save_pretrained"
             )
     fields = {key: _plain(default if config.get(key) is None else config[key]) for key, default in KEPT.items()}
     return fields | {"base_model_name_or_path": public_name(fields["base_model_name_or_path"])}
@@ -95,64 +148,10 @@ def public_name(base: str | None) -> str | None:
     return parts[-1] if parts else None
 
 
-def resolve(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
-    """Look a module up in ``rank_pattern`` or ``alpha_pattern``.
-
-    Args:
-        patterns: regular expression -> value; the first that matches the end of the name, from a dot on, wins.
-        module: name in the base model.
-        default: value of a module that no pattern matches.
-
-    Raises:
-        ValueError: if a pattern is no regular expression, or one whose time has no bound.
-
-    Source: ``peft.utils.other.get_pattern_key``; the patterns are a stranger's, so RE2 matches them, in linear time.
-    """
-    return next((value for key, value in patterns.items() if _pattern(key).match(module)), default)
-
-
-@cache
-def _pattern(key: str) -> Any:
-    options = re2.Options()
-    options.max_mem, options.log_errors = PATTERN_MEMORY, False
-    try:
-        return re2.compile(rf"(.*\.)?({key})$", options)
-    except re2.error as error:
-        raise ValueError(
-            f"{key[:80]!r} in rank_pattern or alpha_pattern cannot be matched in bounded time "
-            f"({error.args[0].decode()}); write it shorter, without look-around and back-references"
-        ) from None
-
-
-def require_known(name: str, config: Mapping[str, Any], where: str) -> None:
-    """Check that a tensor is a LoRA matrix or of a module that is saved whole.
-
-    Args:
-        name: of the tensor in ``adapter_model.safetensors``.
-        config: fields that :func:`kept` returned.
-        where: what errors call the adapter.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    saved = (*(config["modules_to_save"] or ()), *HEADS.get(config["task_type"] or "", ()))
-    parents = [module_of(name).rsplit(".", i)[0] for i in range(1, name.count(".") + 1)]
-    if not MATRIX.match(name) and not any(parent.endswith(module) for parent in parents for module in saved):
-        raise ValueError(
-            f"{name} in {where} is neither a LoRA matrix nor of modules_to_save; save the adapter without it "
-            "(an embedding: save_pretrained(save_embedding_layers=False))"
-        )
-
-
-def module_of(name: str) -> str:
-    """Return a name without PEFT's prefix: the name in the base model."""
-    return name.removeprefix("base_model.model.")
-
-
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a sorting key that puts layer 2 before layer 10."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
+def same_base(one: str | None, other: str | None) -> bool:
+    """Tell whether two public names may be one base model: they are equal, or one lacks the part before the slash."""
+    short = [name.split("/")[-1] for name in (one or "", other or "")]
+    return one == other or (short[0] == short[1] and (one in short or other in short))
 
 
 def _plain(value: Any) -> Any:

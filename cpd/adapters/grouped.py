@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cpd.adapters import configs
 from cpd.adapters.layout import AdapterLayout
+from cpd.adapters.names import MATRIX, module_of
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Grouped:
         """Layers that are saved whole, each with the names of its weight and its bias in the layout."""
         found: dict[str, dict[str, str]] = {}
         for name in self.layout.names:
-            if not configs.MATRIX.match(name):
-                module, _, kind = configs.module_of(name).rpartition(".")
+            if not MATRIX.match(name):
+                module, _, kind = module_of(name).rpartition(".")
                 found.setdefault(module, {})[kind] = name
         return found
 

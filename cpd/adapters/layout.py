@@ -10,7 +10,7 @@ rules for ``rank_pattern`` and ``alpha_pattern`` are those of https://github.com
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from cpd.adapters import configs
+from cpd.adapters.names import MATRIX, module_of, natural, require_placed
+from cpd.adapters.patterns import compiled, resolve
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 PATTERNS = ("rank_pattern", "alpha_pattern")
@@ -26,21 +28,33 @@ PATTERNS = ("rank_pattern", "alpha_pattern")
 
 @dataclass(frozen=True)
 class AdapterLayout:
-    """What each coordinate of a vector means: names, shapes and dtypes of the tensors in order, and the PEFT config."""
+    """What each coordinate of a vector means.
+
+    Attributes:
+        names: of the tensors, in order.
+        shapes: theirs.
+        dtypes: theirs, in the file.
+        config: fields of the PEFT config that a finished adapter needs.
+        part: of a diffusers pipeline, where the adapter was read from a file of diffusers.
+    """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[str, ...]
     config: dict[str, Any]
+    part: str = ""
 
     @classmethod
-    def of(cls, state: Mapping[str, Tensor], config: Mapping[str, Any], where: str = "the adapter") -> AdapterLayout:
+    def of(
+        cls, state: Mapping[str, Tensor], config: Mapping[str, Any], where: str = "the adapter", part: str = ""
+    ) -> AdapterLayout:
         """Read the layout off a PEFT state dict.
 
         Args:
             state: tensors by name, as ``peft.get_peft_model_state_dict`` returns them.
             config: fields of ``adapter_config.json``, as ``LoraConfig.to_dict()`` returns them.
             where: what errors call the adapter, usually its path.
+            part: of a diffusers pipeline, if any.
 
         Returns:
             The layout, names in natural order (layer 2 before layer 10).
@@ -49,13 +63,15 @@ class AdapterLayout:
             ValueError: if the adapter is no plain LoRA adapter, or a tensor cannot be learned; names field or tensor.
         """
         kept = configs.kept(config, where)
-        names = tuple(sorted(state, key=configs.natural))
+        names = tuple(sorted(state, key=natural))
         if not names:
             raise ValueError(f"{where} holds no tensors; save the adapter again with save_pretrained")
+        kept["target_modules"] = _listed(kept["target_modules"], names)
+        require_placed(state, kept, where)
         for name in names:
-            _require_learnable(name, state[name], kept, where)
+            _require_exact(name, state[name], where)
         shapes = tuple(tuple(state[name].shape) for name in names)
-        layout = cls(names, shapes, tuple(_dtype(state[name]) for name in names), kept)
+        layout = cls(names, shapes, tuple(_dtype(state[name]) for name in names), kept, part)
         layout._require_ranks(where)
         return layout
 
@@ -84,7 +100,7 @@ class AdapterLayout:
         Raises:
             ValueError: if a tensor is missing, extra, or has another shape or dtype.
         """
-        names = tuple(sorted(state, key=configs.natural))
+        names = tuple(sorted(state, key=natural))
         shapes = tuple(tuple(state[name].shape) for name in names)
         other = AdapterLayout(names, shapes, tuple(_dtype(state[name]) for name in names), self.config)
         self.require_same(other, "the state dict")
@@ -127,8 +143,8 @@ class AdapterLayout:
         Args:
             module: name in the base model, as in ``bert.encoder.layer.0.attention.self.query``.
         """
-        alpha = configs.resolve(self.config["alpha_pattern"], module, self.config["lora_alpha"])
-        rank = configs.resolve(self.config["rank_pattern"], module, self.config["r"])
+        alpha = resolve(self.config["alpha_pattern"], module, self.config["lora_alpha"])
+        rank = resolve(self.config["rank_pattern"], module, self.config["r"])
         return alpha / (math.sqrt(rank) if self.config["use_rslora"] else rank)
 
     @cached_property
@@ -136,32 +152,32 @@ class AdapterLayout:
         """Adapted modules of the base model, each with the names of its A and its B."""
         found: dict[str, dict[str, str]] = {}
         for name in self.names:
-            if match := configs.MATRIX.match(name):
-                found.setdefault(configs.module_of(match["module"]), {})[match["side"]] = name
+            if match := MATRIX.match(name):
+                found.setdefault(module_of(match["module"]), {})[match["side"]] = name
         return {module: (sides["A"], sides["B"]) for module, sides in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the layout as JSON values; the patterns become lists because their order matters."""
         config = self.config | {key: [list(item) for item in self.config[key].items()] for key in PATTERNS}
         shapes = [list(shape) for shape in self.shapes]
-        return {"names": list(self.names), "shapes": shapes, "dtypes": list(self.dtypes), "config": config}
+        named = {"names": list(self.names), "shapes": shapes}
+        return named | {"dtypes": list(self.dtypes), "config": config, "part": self.part}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> AdapterLayout:
         """Read what :meth:`to_json` returned."""
         config = value["config"] | {key: dict(value["config"][key]) for key in PATTERNS}
-        return cls(tuple(value["names"]), tuple(tuple(s) for s in value["shapes"]), tuple(value["dtypes"]), config)
+        shapes = tuple(tuple(shape) for shape in value["shapes"])
+        return cls(tuple(value["names"]), shapes, tuple(value["dtypes"]), config, value.get("part", ""))
 
     def _require_ranks(self, where: str) -> None:
         sides = {
-            (configs.module_of(match["module"]), match["side"]): name
-            for name in self.names
-            if (match := configs.MATRIX.match(name))
+            (module_of(match["module"]), match["side"]): name for name in self.names if (match := MATRIX.match(name))
         }
         for (module, side), name in sides.items():
             if (module, "AB".replace(side, "")) not in sides:
                 raise ValueError(f"{where} holds {name} but not its partner; save the adapter again, it is incomplete")
-            rank = configs.resolve(self.config["rank_pattern"], module, self.config["r"])
+            rank = resolve(self.config["rank_pattern"], module, self.config["r"])
             shape = self.shapes[self.names.index(name)]
             if len(shape) < 2 or shape[0 if side == "A" else 1] != rank:
                 raise ValueError(
@@ -170,13 +186,17 @@ class AdapterLayout:
                 )
 
     def _difference(self, other: AdapterLayout) -> str | None:
+        if self.part and other.part and self.part != other.part:
+            return f"it is of the pipeline's {other.part}, expected {self.part}"
         for key in configs.KEPT:
             mine, its = self.config[key], other.config[key]
+            if key == "base_model_name_or_path" and configs.same_base(mine, its):
+                continue
             if mine != its or (isinstance(mine, dict) and list(mine) != list(its)):
                 return f"{key} is {its!r}, expected {mine!r}"
-        if missing := sorted(set(self.names) - set(other.names), key=configs.natural):
+        if missing := sorted(set(self.names) - set(other.names), key=natural):
             return f"it lacks {missing[0]}"
-        if extra := sorted(set(other.names) - set(self.names), key=configs.natural):
+        if extra := sorted(set(other.names) - set(self.names), key=natural):
             return f"it also has {extra[0]}"
         for name, *pair in zip(self.names, zip(self.shapes, self.dtypes), zip(other.shapes, other.dtypes), strict=True):
             if pair[0] != pair[1]:
@@ -211,16 +231,35 @@ def delta(layout: AdapterLayout, vector: Tensor) -> dict[str, Tensor]:
     return products
 
 
+def scaled(layout: AdapterLayout, vector: Tensor, by: float) -> Tensor:
+    """Return a (K,) vector whose products B A are so many times larger; what is saved whole stays as it is."""
+    if by == 1:
+        return vector
+    changed = vector.clone()
+    for _, b in layout.pairs.values():
+        changed[layout.spans[b]] *= by
+    return changed
+
+
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _require_learnable(name: str, tensor: Tensor, config: Mapping[str, Any], where: str) -> None:
+def _require_exact(name: str, tensor: Tensor, where: str) -> None:
     if _dtype(tensor) not in DTYPES:
         raise ValueError(
             f"{name} in {where} is {_dtype(tensor)}; a vector holds {', '.join(DTYPES)} exactly: convert it first"
         )
-    configs.require_known(name, config, where)
+
+
+def _listed(targets: Any, names: Iterable[str]) -> Any:
+    """Write out what a pattern of ``target_modules`` stands for, where it is one whose time has no bound."""
+    try:
+        if isinstance(targets, str) and targets != "all-linear":
+            compiled(targets)
+    except ValueError:
+        return sorted({module_of(match["module"]) for name in names if (match := MATRIX.match(name))})
+    return targets
 
 
 def require_finite(name: str, tensor: Tensor, where: str) -> None:

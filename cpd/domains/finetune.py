@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from cpd.domains.domain import Domain
 from cpd.domains.settings import Finetuning
-from cpd.runtime import artifacts, devices
+from cpd.runtime import artifacts, devices, tensor_files
 from cpd.runtime.executors import side_by_side
 from cpd.runtime.training import Plan, State, step_generator
 
@@ -155,7 +155,7 @@ class _Run:
         self.state = State({"vector": self.weights}, self.plan, identity)
         self.state.load(folder / ".state")
         self.keep = min(domain.spec.keep, self.plan.steps)
-        self.rows = artifacts.create_matrix(folder / "vectors.safetensors", self.keep, len(self.start))
+        self.rows = tensor_files.create_matrix(folder / "vectors.safetensors", self.keep, len(self.start))
         self.curve = _Curve(domain, task, folder / ".curve.json")
         self.shown: dict[str, str] = {}
 

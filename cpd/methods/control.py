@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from cpd.adapters.layout import AdapterLayout
 from cpd.conditions import ConditionEncoder, KnownConditions, nearest_task
-from cpd.methods.method import read, save, seed_of
+from cpd.methods.method import learned_from, read, save, seed_of, understood
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
@@ -78,17 +78,20 @@ class Control:
         for task, vectors in kept.items():
             if not bool(vectors.isfinite().all()):
                 raise ValueError(f"task {task!r} has a NaN or infinite weight; remove that adapter from the zoo")
-        return FittedControl(self, zoo.layout, seed, known, kept)
+        return FittedControl(self, zoo.layout, seed, known, kept, learned_from(zoo))
 
     def from_pretrained(self, folder: Path, /) -> FittedControl:
         """Read a saved generator of this control; errors as of every method."""
         about, tensors = read(folder, self.name, FORMAT)
-        encoder = ConditionEncoder(
-            about["encoder"]["kind"], about["encoder"]["model"], tuple(about["encoder"]["tasks"])
-        )
-        known = KnownConditions(encoder, about["texts"], {task: tensors[f"condition/{task}"] for task in encoder.tasks})
-        kept = {task: tensors[f"kept/{task}"] for task in encoder.tasks}
-        return FittedControl(self, AdapterLayout.from_json(about["layout"]), about["seed"], known, kept)
+        with understood(folder):
+            encoder = ConditionEncoder(
+                about["encoder"]["kind"], about["encoder"]["model"], tuple(about["encoder"]["tasks"])
+            )
+            texts = {task: list(about["texts"][task]) for task in encoder.tasks}
+            known = KnownConditions(encoder, texts, {task: tensors[f"condition/{task}"] for task in encoder.tasks})
+            kept = {task: tensors[f"kept/{task}"] for task in encoder.tasks}
+            layout = AdapterLayout.from_json(about["layout"])
+            return FittedControl(self, layout, about["seed"], known, kept, about.get("learned"))
 
 
 class Told(Protocol):
@@ -110,6 +113,7 @@ class FittedControl:
         seed: named the fit.
         known: conditions of the tasks.
         kept: task -> (m, K) what the control keeps.
+        learned: what it was fitted to, in numbers.
     """
 
     control: Control
@@ -117,6 +121,7 @@ class FittedControl:
     seed: int
     known: KnownConditions
     kept: Mapping[str, Tensor]
+    learned: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -171,6 +176,7 @@ class FittedControl:
             FileExistsError: if ``folder`` exists already.
         """
         about = {"format": FORMAT, "method": self.name, "seed": self.seed, "layout": self.layout.to_json()}
+        about["learned"] = self.learned
         tensors = {f"condition/{task}": own for task, own in self.known.vectors.items()}
         tensors |= {f"kept/{task}": own for task, own in self.kept.items()}
         return save(folder, about | {"encoder": asdict(self.known.encoder), "texts": self.known.texts}, tensors)

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
 from cpd.adapters.layout import AdapterLayout
-from cpd.runtime import artifacts
+from cpd.methods import hub
+from cpd.methods.hub import DESCRIPTION, WEIGHTS
+from cpd.runtime import artifacts, tensor_files
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
 
-DESCRIPTION, WEIGHTS = "generator.json", "generator.safetensors"
 FIRST = "cond_pdiff"  # who wrote a generator that does not say so
 
 
@@ -58,6 +60,10 @@ class Generator(Protocol):
 
         Guidance, steps and sampler are for methods that sample, and the task for those that scale back per task.
         """
+
+    @property
+    def learned(self) -> Mapping[str, Any] | None:
+        """What it was learned from, in numbers, as `learned_from` says it; None is not known."""
 
     def save_pretrained(self, folder: Path) -> Path:
         """Write everything that ``from_pretrained`` needs, whole or not at all."""
@@ -110,16 +116,43 @@ def save(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         FileExistsError: if the folder exists already.
     """
     with artifacts.building(Path(folder), {"kind": "generator", "seed": about["seed"]}) as partial:
-        artifacts.write_tensors(partial / WEIGHTS, tensors)
+        tensor_files.write_tensors(partial / WEIGHTS, tensors)
         artifacts.write_json(partial / DESCRIPTION, about)
     return Path(folder)
 
 
-def read(folder: Path, name: str, number: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def learned_from(zoo: AdapterZoo) -> dict[str, Any]:
+    """Say in numbers, and never in paths, what a generator is learned from: JSON values, task by task."""
+    tasks = {}
+    for task in zoo.tasks:
+        own = [row for row in zoo.rows if row.task == task]
+        runs = {row.run: row.held_out for row in own}
+        tasks[task] = {
+            "adapters": sum(not row.held_out for row in own),
+            "runs": list(runs.values()).count(False),
+            "held_out_runs": list(runs.values()).count(True),
+        }
+    return {"tasks": tasks}
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """Return what a saved generator says of itself, JSON values.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is not readable.
+    """
+    about = artifacts.read_json(Path(folder) / DESCRIPTION)
+    if not isinstance(about, dict):
+        raise ValueError(f"{Path(folder) / DESCRIPTION} holds {type(about).__name__}, not a generator's description")
+    return about
+
+
+def read(folder: Path | str, name: str, number: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a generator that `save` wrote, every byte checked.
 
     Args:
-        folder: of the generator.
+        folder: of the generator, or its name on the hub.
         name: the method that must have written it.
         number: of its format.
 
@@ -130,20 +163,31 @@ def read(folder: Path, name: str, number: int) -> tuple[dict[str, Any], dict[str
         FileNotFoundError: if a file is missing.
         ValueError: if a file differs from its manifest, or another method or format wrote it.
     """
-    folder = Path(folder)
+    folder = hub.where(folder)
     artifacts.verify(folder)
     if (wrote := written_by(folder)) != name:
         raise ValueError(f"{folder} was written by method {wrote!r}, not {name!r}; open it with cpd.methods.registry")
-    about = artifacts.read_json(folder / DESCRIPTION)
-    if not isinstance(about, dict) or about.get("format") != number:
+    about = described(folder)
+    if about.get("format") != number:
         raise ValueError(
             f"{folder / DESCRIPTION} is not a generator of format {number}; fit it again with this cpd, "
             "or read it with the one that wrote it"
         )
-    return about, artifacts.read_tensors(folder / WEIGHTS)
+    return about, tensor_files.read_tensors(folder / WEIGHTS)
+
+
+@contextmanager
+def understood(folder: Path | str) -> Iterator[None]:
+    """Refuse a description in which something is missing or not as this version writes it, in one sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{folder} is no generator as this cpd writes it ({type(error).__name__}: {said}); fit it again"
+        ) from error
 
 
 def written_by(folder: Path) -> str:
     """Return the name of the method that wrote a generator."""
-    about = artifacts.read_json(Path(folder) / DESCRIPTION)
-    return str(about.get("method", FIRST)) if isinstance(about, dict) else FIRST
+    return str(described(folder).get("method", FIRST))

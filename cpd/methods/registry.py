@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpd.methods import hub
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.controls import CONTROLS, LOOK_UP
 from cpd.methods.method import Generator, Method, written_by
@@ -68,11 +69,12 @@ def fit(name: str, zoo: AdapterZoo, settings: Any, seed: int, folder: Path) -> G
     return able(name, settings).fit(zoo, settings, seed, folder)
 
 
-def load(folder: Path) -> Generator:
-    """Read a saved generator of whatever method.
+def load(folder: Path | str) -> Generator:
+    """Read a saved generator of whatever method, from a folder or, by name, from the hub.
 
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if no method of today wrote it, or a file differs from its manifest.
     """
-    return method(written_by(folder)).from_pretrained(Path(folder))
+    folder = hub.where(folder)
+    return method(written_by(folder)).from_pretrained(folder)

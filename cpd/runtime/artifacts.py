@@ -2,10 +2,10 @@
 
 An artifact is a folder named by the hash of what made it; its manifest names every file's sha256. Files are written
 under a temporary name and moved into place, so a name that exists is complete. A lock beside it lets one process at a
-time make it; the system drops the lock of a process that ends, however it ends. Only safetensors and JSON are written
-or read: nothing is ever unpickled. What the files mean is other modules' business.
+time make it; the system drops the lock of a process that ends, however it ends. What the files mean is other modules'
+business.
 
-Source: ours; the tensor file format is https://huggingface.co/docs/safetensors.
+Source: ours.
 """
 
 from __future__ import annotations
@@ -13,18 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors
-import safetensors.torch
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 MANIFEST = "manifest.json"
 
@@ -200,95 +195,4 @@ def read_json(path: Path) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not readable JSON ({error}); it may be truncated: make or copy it again"
-        ) from error
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write named tensors as safetensors, whole or not at all; equal input gives equal bytes.
-
-    Raises:
-        OSError: if the disk is full or the folder read-only.
-    """
-    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-    with replacing(path) as temporary:
-        try:
-            safetensors.torch.save_file(contiguous, temporary, dict(metadata or {}))
-        except safetensors.SafetensorError as error:
-            raise OSError(f"{path} could not be written: {error}") from error
-    return path
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read every tensor of a safetensors file.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a whole safetensors file (empty, truncated, or a pickle, which is never opened).
-    """
-    _require_safetensors(path)
-    return safetensors.torch.load_file(path)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read the text that was stored beside the tensors of a safetensors file; errors as :func:`read_tensors`."""
-    _require_safetensors(path)
-    with safetensors.safe_open(path, "pt") as file:
-        return file.metadata() or {}
-
-
-def create_matrix(path: Path, rows: int, columns: int) -> np.memmap:
-    """Create a float32 matrix on disk: a safetensors file with the one tensor ``vectors``.
-
-    Args:
-        path: file to create; an unfinished one of the same shape is opened again with its rows.
-        rows: number of rows N.
-        columns: number of columns K.
-
-    Returns:
-        (N, K) writable memory map; new rows are zero.
-    """
-    shape = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, 4 * rows * columns]}
-    header = json.dumps({"vectors": shape}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    size = 8 + len(header) + 4 * rows * columns
-    if not path.exists() or path.stat().st_size != size:
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(struct.pack("<Q", len(header)) + header)
-            file.flush()
-            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash at the first row
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:  # macOS
-                file.truncate(size)
-    return np.memmap(path, np.float32, "r+", 8 + len(header), (rows, columns))
-
-
-def open_matrix(path: Path) -> np.memmap:
-    """Open a matrix that :func:`create_matrix` made, without reading its rows.
-
-    Returns:
-        (N, K) read-only memory map.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a whole safetensors file with one float32 matrix ``vectors``.
-    """
-    _require_safetensors(path)
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        entry = json.loads(file.read(length)).get("vectors", {})
-    if entry.get("dtype") != "F32" or len(entry.get("shape", ())) != 2:
-        raise ValueError(f"{path} holds no float32 matrix named 'vectors'; point to a zoo or run made by cpd")
-    return np.memmap(path, np.float32, "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"]))
-
-
-def _require_safetensors(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; check the path, or make it again")
-    try:
-        with safetensors.safe_open(path, "pt"):
-            pass
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} is not a whole safetensors file ({error}); "
-            "save the weights as safetensors again (pickles are never opened)"
         ) from error

@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cpd.runtime import artifacts, devices
+from cpd.runtime import devices, tensor_files
 
 Loss = Callable[[nn.Module, int, torch.Generator], Tensor]
 OnStep = Callable[[int], None]
@@ -200,7 +200,7 @@ class State:
         for name, p in self.parameters.items():
             tensors |= {f"{key}/{name}": value for key, value in self.optimizer.state[p].items()}
         tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
-        artifacts.write_tensors(path, tensors, {"identity": self.identity})
+        tensor_files.write_tensors(path, tensors, {"identity": self.identity})
 
     def load(self, path: Path) -> None:
         """Take over a saved state, where there is one.
@@ -210,11 +210,11 @@ class State:
         """
         if not path.exists():
             return
-        if artifacts.read_metadata(path).get("identity") != self.identity:
+        if tensor_files.read_metadata(path).get("identity") != self.identity:
             raise ValueError(
                 f"{path} is the state of another plan, seed or number of processes; delete it or choose another folder"
             )
-        tensors = artifacts.read_tensors(path)
+        tensors = tensor_files.read_tensors(path)
         self.losses = tensors.pop("losses").tolist()
         for name, p in self.parameters.items():
             p.data.copy_(tensors[f"weight/{name}"])

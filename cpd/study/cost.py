@@ -24,7 +24,7 @@ from cpd.adapters.layout import AdapterLayout
 from cpd.methods.cond_pdiff.convolutional import LINEAR_BUDGET
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
-from cpd.runtime import artifacts
+from cpd.runtime import tensor_files
 from cpd.zoo.zoo import AdapterZoo, Row
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -119,12 +119,12 @@ def _zoo(width: int, rows: int, file: Path) -> AdapterZoo:
     a, b = (f"base_model.model.layer.lora_{name}.weight" for name in "AB")
     config = {"peft_type": "LORA", "r": 1, "lora_alpha": 8, "target_modules": ["layer"]}
     layout = AdapterLayout.of({a: torch.zeros(1, width), b: torch.zeros(width, 1)}, config)
-    matrix, random = artifacts.create_matrix(file, rows, layout.size), np.random.default_rng(0)
+    matrix, random = tensor_files.create_matrix(file, rows, layout.size), np.random.default_rng(0)
     for i in range(rows):
         matrix[i] = 0.02 * random.standard_normal(layout.size, np.float32)
     described = [Row(("first", "second")[i % 2], f"run {i}", 1, None, False) for i in range(rows)]
     conditions = {"first": ["one task"], "second": ["another task"]}
-    return AdapterZoo(layout, artifacts.open_matrix(file), described, conditions)
+    return AdapterZoo(layout, tensor_files.open_matrix(file), described, conditions)
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from cpd.domains.images.settings import Drawing
 from cpd.domains.settings import Finetuning
-from cpd.evaluation import Evaluating
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.settings import Evaluating
 
 
 @dataclass(frozen=True)

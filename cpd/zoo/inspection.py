@@ -30,9 +30,9 @@ def inspect(zoo: AdapterZoo) -> dict[str, Any]:
     Returns:
         JSON values. Norms and distances are in weight units; "distances" are means over pairs of checkpoints of one
         run, of runs of one task, and of tasks (null where there is no such pair); "contradictions" are adapters whose
-        nearest adapter of another run has another task.
+        nearest adapter of another run has another task; "notes" say what was left out or changed when they were read.
     """
-    among, norms, still = _compared(zoo)
+    among, norms, still, idle = _compared(zoo)
     config = zoo.layout.config
     return {
         "adapters": len(zoo.rows),
@@ -48,8 +48,10 @@ def inspect(zoo: AdapterZoo) -> dict[str, Any]:
         "tasks": {task: _task(zoo, task, norms) for task in zoo.tasks},
         "distances": _kinds(zoo.rows, among),
         "near_duplicates": _near_duplicates(zoo.rows, among, norms),
+        "do_nothing": [_name(row) for row, does_nothing in zip(zoo.rows, idle, strict=True) if does_nothing],
         "contradictions": _contradictions(zoo.rows, among),
         "never_move": _never_move(zoo, still),
+        "notes": zoo.notes,
     }
 
 
@@ -72,26 +74,32 @@ def table(found: dict[str, Any]) -> str:
         "",
         f"parameters that never move: {still['count']:,} of {layout['parameters']:,}",
         *(f"  {name}: {count:,}" for name, count in list(still["tensors"].items())[:SHOWN]),
-        *_list("near-duplicates", [f"{a} = {b}" for a, b in found["near_duplicates"]]),
+        *_list("adapters that do nothing (every B is zero)", found["do_nothing"]),
+        *_list("near-duplicates", [_pair(*pair) for pair in found["near_duplicates"]]),
         *_list(
             "adapters whose nearest one of another run has another task",
             [f"{row['adapter']} is nearest to {row['nearest']}" for row in found["contradictions"]],
         ),
+        *(f"note: {note}" for note in found["notes"]),
     ]
     return "\n".join(lines)
 
 
-def _compared(zoo: AdapterZoo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (N, N) distances, (N,) norms, and (K,) whether a coordinate is the same in all adapters."""
+def _compared(zoo: AdapterZoo) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return (N, N) distances, (N,) norms, (K,) whether a coordinate never moves, and (N,) whether every B is zero."""
     count, size = zoo.vectors.shape
     square, norms, still = np.zeros((count, count)), np.zeros(count), np.zeros(size, dtype=bool)
+    in_b, idle = np.zeros(size, dtype=bool), np.full(count, bool(zoo.layout.pairs))
+    for _, b in zoo.layout.pairs.values():
+        in_b[zoo.layout.spans[b]] = True
     with tqdm(total=size, desc="comparing adapters", unit=" parameters", unit_scale=True) as progress:
         for span, block in blocks(zoo.vectors, range(count)):
             square += distances(block, block) ** 2
             norms += np.square(block, dtype=np.float64).sum(axis=1)
             still[span] = (block == block[0]).all(axis=0)
+            idle &= ~block[:, in_b[span]].any(axis=1)
             progress.update(block.shape[1])
-    return np.sqrt(square), np.sqrt(norms), still
+    return np.sqrt(square), np.sqrt(norms), still, idle
 
 
 def _task(zoo: AdapterZoo, task: str, norms: np.ndarray) -> dict[str, Any]:
@@ -145,6 +153,11 @@ def _name(row: Row) -> str:
 
 def _words(names: list[str] | str | None) -> str:
     return names if isinstance(names, str) else ", ".join(names or ["nothing"])
+
+
+def _pair(one: str, other: str) -> str:
+    two_tasks = one.split("/")[0] != other.split("/")[0]
+    return f"{one} = {other}" + ("  (of two tasks)" if two_tasks else "")
 
 
 def _number(value: float | None) -> str:

@@ -9,16 +9,18 @@ Source: ours.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cpd.adapters.layout import AdapterLayout
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, tensor_files
 
 MATRIX, TABLE, CONDITIONS = "vectors.safetensors", "zoo.json", "conditions.yaml"
 BLOCK_VALUES = 2**22  # numbers of a matrix in memory at a time
@@ -52,12 +54,14 @@ class AdapterZoo:
         vectors: (N, K) read-only memory map, float32, weight units.
         rows: N descriptions.
         conditions: task -> the texts that stand for it.
+        notes: what was left out or changed when the adapters were read, in sentences.
     """
 
     layout: AdapterLayout
     vectors: np.ndarray
     rows: list[Row]
     conditions: dict[str, list[str]]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tasks(self) -> list[str]:
@@ -100,9 +104,8 @@ class AdapterZoo:
         """
         table = artifacts.read_json(folder / TABLE)
         rows = [Row(**row) for row in table["rows"]]
-        return cls(
-            AdapterLayout.from_json(table["layout"]), artifacts.open_matrix(folder / MATRIX), rows, table["conditions"]
-        )
+        layout, vectors = AdapterLayout.from_json(table["layout"]), tensor_files.open_matrix(folder / MATRIX)
+        return cls(layout, vectors, rows, table["conditions"], table.get("notes", []))
 
     @classmethod
     def from_runs(
@@ -133,7 +136,11 @@ class AdapterZoo:
             for run, layout in zip(runs, layouts, strict=True):
                 layouts[0].require_same(layout, str(run))
             write(
-                out, layouts[0], rows, (row for run in runs for row in artifacts.open_matrix(run / MATRIX)), conditions
+                out,
+                layouts[0],
+                rows,
+                (row for run in runs for row in tensor_files.open_matrix(run / MATRIX)),
+                conditions,
             )
         return cls.load(out)
 
@@ -160,17 +167,24 @@ def write(
     rows: Sequence[Row],
     vectors: Iterator[np.ndarray],
     conditions: Mapping[str, list[str]],
+    notes: Sequence[str] = (),
 ) -> None:
+    """Write a zoo, whole or not at all; ``notes`` may still be growing while the vectors are read."""
     for task in dict.fromkeys(row.task for row in rows):
         if not conditions.get(task) or not all(text.strip() for text in conditions[task]):
             raise ValueError(f"task {task!r} has no condition text; say in {CONDITIONS} what the task is")
-    table = {"layout": layout.to_json(), "rows": [asdict(row) for row in rows], "conditions": dict(conditions)}
+    table: dict[str, Any] = {
+        "layout": layout.to_json(),
+        "rows": [asdict(row) for row in rows],
+        "conditions": dict(conditions),
+    }
     with artifacts.building(out, {"kind": "zoo"}) as partial:
         try:
-            matrix = artifacts.create_matrix(partial / MATRIX, len(rows), layout.size)
+            matrix = tensor_files.create_matrix(partial / MATRIX, len(rows), layout.size)
             for i, vector in enumerate(vectors):
                 matrix[i] = vector
             matrix.flush()
+            table["notes"] = [f"{note} ({count})" if count > 1 else note for note, count in Counter(notes).items()]
             artifacts.write_json(partial / TABLE, table)
         except BaseException:
             shutil.rmtree(partial)  # nothing to resume from: a zoo is gathered in one go

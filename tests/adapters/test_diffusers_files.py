@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import PixArtTransformer2DModel
+from diffusers import PixArtTransformer2DModel, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 from cpd.adapters.diffusers_files import WEIGHTS
-from cpd.adapters.layout import delta
-from cpd.adapters.peft_files import read_adapter, write_adapter
+from cpd.adapters.layout import AdapterLayout, delta
+from cpd.adapters.peft_files import read_adapter, write_adapter, write_diffusers
 from cpd.zoo.folders import from_folders
 
 
@@ -141,3 +141,45 @@ def test_a_zoo_is_made_of_such_folders(saved: Path) -> None:
     (root / "conditions.yaml").write_text("ink: A drawing in ink.\n")
     zoo = from_folders(root, saved / "zoo")
     assert [row.step for row in zoo.rows] == [1, 2]
+
+
+def test_what_was_read_is_written_as_diffusers_reads_it_alpha_included(tmp_path: Path) -> None:
+    """A UNet that diffusers' own loader gives the written file does what one with the first file does."""
+    unet = UNet2DConditionModel(
+        sample_size=4, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(8, 8), norm_num_groups=4,
+        cross_attention_dim=8, attention_head_dim=4, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    ).eval()  # fmt: skip
+    random = torch.Generator().manual_seed(0)
+    given = [torch.randn(1, 4, 4, 4, generator=random), torch.tensor([5]), torch.randn(1, 3, 8, generator=random)]
+    ranks = {"r": 2, "lora_alpha": 6, "rank_pattern": {"attn2.to_q": 3}, "alpha_pattern": {"attn2.to_q": 1}}
+    unet.add_adapter(LoraConfig(target_modules=["to_q", "to_v"], init_lora_weights=False, **ranks))
+    state, about = get_peft_model_state_dict(unet), unet.peft_config["default"].to_dict()
+    about = {key: sorted(x) if isinstance(x, set) else x for key, x in about.items()}
+    with torch.no_grad():
+        expected = unet(*given).sample
+        unet.delete_adapters("default")
+        plain = unet(*given).sample
+    StableDiffusionLoraLoaderMixin.save_lora_weights(tmp_path / "a", state, unet_lora_adapter_metadata=about)
+    layout, vector = read_adapter(tmp_path / "a")
+    write_diffusers(tmp_path / "b", layout, vector)
+    again, same = read_adapter(tmp_path / "b")
+    assert again == layout and torch.equal(same, vector)
+    written, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(tmp_path / "b", return_lora_metadata=True)[::2]
+    StableDiffusionLoraLoaderMixin.load_lora_into_unet(written, None, unet, metadata=metadata)
+    with torch.no_grad():
+        torch.testing.assert_close(unet(*given).sample, expected)
+    assert not torch.allclose(plain, expected, atol=1e-3)
+
+
+def test_only_what_came_from_diffusers_goes_back(tmp_path: Path) -> None:
+    state = {"base_model.model.a.lora_A.weight": torch.ones(1, 2), "base_model.model.a.lora_B.weight": torch.ones(2, 1)}
+    config = {"peft_type": "LORA", "r": 1, "target_modules": ["a"], "modules_to_save": ["head"]}
+    layout = AdapterLayout.of(state, config)
+    with pytest.raises(ValueError, match="were not read from diffusers' files"):
+        write_diffusers(tmp_path / "out", layout, layout.flatten(state))
+    state["base_model.model.head.weight"] = torch.ones(2, 2)
+    whole = AdapterLayout.of(state, config, part="unet")
+    with pytest.raises(ValueError, match="head.weight is no LoRA matrix"):
+        write_diffusers(tmp_path / "out", whole, whole.flatten(state))
+    assert list(tmp_path.iterdir()) == []

@@ -11,11 +11,11 @@ from peft import IA3Config, LoraConfig, PeftModel, get_peft_model, get_peft_mode
 from peft.utils.other import get_pattern_key
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from cpd.adapters import configs
-from cpd.adapters.configs import natural
+from cpd.adapters import patterns
 from cpd.adapters.layout import AdapterLayout, delta
+from cpd.adapters.names import natural
 from cpd.adapters.peft_files import CONFIG, WEIGHTS, read_adapter, write_adapter
-from cpd.runtime import artifacts
+from cpd.runtime import tensor_files
 
 QUERY = "bert.encoder.layer.0.attention.self.query"
 
@@ -47,10 +47,10 @@ def test_round_trip_is_exact_in_every_dtype(base: Path, tmp_path: Path, dtype: t
     model = tiny.lora(base, dtype=dtype)
     model.save_pretrained(tmp_path / "given")
     layout, vector = read_adapter(tmp_path / "given")
-    expected = artifacts.read_tensors(tmp_path / "given" / WEIGHTS)
+    expected = tensor_files.read_tensors(tmp_path / "given" / WEIGHTS)
     assert any("classifier" in name for name in expected), "the head must be part of the adapter"
     assert vector.dtype == torch.float32 and len(vector) == sum(t.numel() for t in expected.values())
-    again = artifacts.read_tensors(write_adapter(tmp_path / "again", layout, vector) / WEIGHTS)
+    again = tensor_files.read_tensors(write_adapter(tmp_path / "again", layout, vector) / WEIGHTS)
     assert set(again) == set(expected)
     for name, tensor in expected.items():
         assert again[name].dtype == tensor.dtype == dtype
@@ -65,7 +65,7 @@ def test_layout_survives_json_and_orders_layers_naturally(saved: Path) -> None:
 
 def test_vector_knows_where_each_tensor_lies(saved: Path) -> None:
     layout, vector = read_adapter(saved)
-    for name, tensor in artifacts.read_tensors(saved / WEIGHTS).items():
+    for name, tensor in tensor_files.read_tensors(saved / WEIGHTS).items():
         assert torch.equal(vector[layout.spans[name]], tensor.reshape(-1)), name
 
 
@@ -108,7 +108,7 @@ def test_delta_is_what_peft_merges(base: Path, config: dict[str, object]) -> Non
 def test_a_strangers_pattern_takes_no_time(pattern: str) -> None:
     """Python's own ``re`` needs time that is exponential in the length of the name."""
     begin = time.process_time()
-    assert configs.resolve({pattern: 3, "other": 4}, "a" * 100 + "c", 8) == 8
+    assert patterns.resolve({pattern: 3, "other": 4}, "a" * 100 + "c", 8) == 8
     assert time.process_time() - begin < 0.5
 
 
@@ -123,8 +123,8 @@ def test_a_strangers_pattern_takes_no_time(pattern: str) -> None:
     ],
 )
 def test_a_pattern_that_has_no_bound_is_refused_in_a_sentence(pattern: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=rf"in rank_pattern or alpha_pattern cannot be matched .*{reason}.*; write it"):
-        configs.resolve({pattern: 3}, "a" * 100, 8)
+    with pytest.raises(ValueError, match=rf"in adapter_config.json cannot be matched .*{reason}.*; write it"):
+        patterns.resolve({pattern: 3}, "a" * 100, 8)
 
 
 def test_patterns_are_read_as_peft_reads_them() -> None:
@@ -138,9 +138,9 @@ def test_patterns_are_read_as_peft_reads_them() -> None:
     ]
     for key in keys:
         expected = [3 if get_pattern_key([key], name) == key else 8 for name in names]
-        assert [configs.resolve({key: 3}, name, 8) for name in names] == expected
+        assert [patterns.resolve({key: 3}, name, 8) for name in names] == expected
     everything = "|".join(f"model.layers.{i}.self_attn.q_proj" for i in range(100))
-    assert configs.resolve({everything: 3}, "base.model.layers.99.self_attn.q_proj", 8) == 3
+    assert patterns.resolve({everything: 3}, "base.model.layers.99.self_attn.q_proj", 8) == 3
 
 
 def test_delta_of_several_vectors_is_each_ones_delta(saved: Path) -> None:
@@ -202,10 +202,10 @@ def test_other_methods_are_refused_by_name(base: Path, tmp_path: Path, config: L
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_nan_and_infinity_are_refused_when_read_and_when_written(saved: Path, tmp_path: Path, bad: float) -> None:
     layout, vector = read_adapter(saved)
-    state = artifacts.read_tensors(saved / WEIGHTS)
+    state = tensor_files.read_tensors(saved / WEIGHTS)
     name = layout.names[1]
     state[name].view(-1)[0] = bad
-    artifacts.write_tensors(saved / WEIGHTS, state)
+    tensor_files.write_tensors(saved / WEIGHTS, state)
     with pytest.raises(ValueError, match=f"NaN or infinite weight in {name}"):
         read_adapter(saved)
     vector[3] = bad
@@ -313,7 +313,7 @@ def test_full_disk_leaves_no_adapter(saved: Path, tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(artifacts, "write_tensors", full)
+    monkeypatch.setattr(tensor_files, "write_tensors", full)
     with pytest.raises(OSError, match="No space left"):
         write_adapter(tmp_path / "out" / "mine", layout, vector)
     assert list((tmp_path / "out").iterdir()) == []

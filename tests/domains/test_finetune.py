@@ -18,7 +18,7 @@ from processes import PATHS
 from cpd.domains.finetune import VERSION, finetune, run_spec
 from cpd.domains.text.domain import TextDomain
 from cpd.domains.text.tasks import Split, TextTask, matthews
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, tensor_files
 
 KNOWN = (0.6914212, 0.6933944, 0.6934287, 0.6994227)  # losses of every third step
 STEPS, KEEP, KILLED = 50, 14, 45  # states are saved after steps 20 and 40, checkpoints 37 to 50 are kept
@@ -66,7 +66,7 @@ def test_run_holds_its_last_checkpoints_and_their_scores(base: Path) -> None:
     made = domain(base)
     run = finetune(made, [("reviews", 0)])[0]
     assert artifacts.verify(run) == run_spec(made, "reviews", 0) and len(contents(run)) == 4
-    record, rows = artifacts.read_json(run / "run.json"), artifacts.open_matrix(run / "vectors.safetensors")
+    record, rows = artifacts.read_json(run / "run.json"), tensor_files.open_matrix(run / "vectors.safetensors")
     assert record["steps"] == list(range(STEPS - KEEP + 1, STEPS + 1)) and rows.shape == (KEEP, made.layout.size)
     assert (np.diff(rows, axis=0) != 0).any(axis=1).all(), "two steps left the same checkpoint"
     assert len(record["losses"]) == STEPS and np.isfinite(record["losses"]).all()
@@ -82,7 +82,7 @@ def test_same_seed_gives_the_same_bytes_and_another_another_run(
 ) -> None:
     first, other = finetune(domain(base), [("reviews", 0)])[0], finetune(domain(base), [("reviews", 1)])[0]
     assert first != other
-    rows = [artifacts.open_matrix(run / "vectors.safetensors") for run in (first, other)]
+    rows = [tensor_files.open_matrix(run / "vectors.safetensors") for run in (first, other)]
     assert not np.array_equal(*rows)
     elsewhere(monkeypatch, tmp_path)
     torch.manual_seed(77)
@@ -124,8 +124,8 @@ def test_a_base_encoder_in_a_folder_is_known_by_its_files_and_not_by_where_they_
     moved = Path(shutil.copytree(base, tmp_path / base.name))
     assert run_spec(domain(moved), "reviews", 0) == here
     assert str(base.parent) not in str(here)
-    tensors = artifacts.read_tensors(moved / "model.safetensors")
-    artifacts.write_tensors(moved / "model.safetensors", {name: 2 * t for name, t in tensors.items()})
+    tensors = tensor_files.read_tensors(moved / "model.safetensors")
+    tensor_files.write_tensors(moved / "model.safetensors", {name: 2 * t for name, t in tensors.items()})
     assert run_spec(domain(moved), "reviews", 0) != here
 
 
@@ -167,7 +167,7 @@ def test_report_split_is_never_used(base: Path, tmp_path: Path, monkeypatch: pyt
 def test_single_checkpoint_and_keep_beyond_the_run(base: Path) -> None:
     for keep, expected in ((1, 1), (500, STEPS)):
         made = domain(base, keep=keep)
-        assert len(artifacts.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors")) == expected
+        assert len(tensor_files.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors")) == expected
 
 
 def test_loss_that_is_not_finite_leaves_no_run(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def pack(base: Path, **changes: object) -> TextDomain:
 
 
 def last(folder: Path) -> np.ndarray:
-    return np.array(artifacts.open_matrix(folder / "vectors.safetensors"))
+    return np.array(tensor_files.open_matrix(folder / "vectors.safetensors"))
 
 
 def test_a_run_is_the_same_whatever_it_is_packed_with(

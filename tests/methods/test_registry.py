@@ -63,3 +63,21 @@ def test_what_a_method_needs_must_be_there(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(registry.METHODS, "tuned", Tuned("tuned", CONTROLS["soup"].keep))
     with pytest.raises(ValueError, match="method 'tuned' needs domain, and this fit has conditions and zoo only"):
         registry.fit("tuned", zoo(), QUICK, 0, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cond_pdiff", "soup"])
+@pytest.mark.parametrize("key", ["encoder", "layout", "texts", "seed"])
+def test_a_description_in_which_something_is_missing_or_another_kind_is_one_sentence(
+    name: str, key: str, tmp_path: Path
+) -> None:
+    saved = registry.fit(name, zoo(), QUICK, 0, tmp_path / "work").save_pretrained(tmp_path / "saved")
+    about = artifacts.read_json(saved / "generator.json")
+    tensors = (saved / "generator.safetensors").read_bytes()
+    for i, changed in enumerate(({k: v for k, v in about.items() if k != key}, about | {key: {"other": 1}})):
+        if key == "seed" and i:
+            continue
+        with artifacts.building(tmp_path / str(i)) as partial:
+            artifacts.write_json(partial / "generator.json", changed)
+            artifacts.write_bytes(partial / "generator.safetensors", tensors)
+        with pytest.raises(ValueError, match="fit it again"):
+            registry.load(tmp_path / str(i))

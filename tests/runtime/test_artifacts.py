@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cpd.runtime import artifacts, wheels
+from cpd.runtime import artifacts, tensor_files, wheels
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def files(folder: Path) -> list[str]:
 
 def fill(folder: Path) -> Path:
     with artifacts.building(folder, {"seed": 3}) as partial:
-        artifacts.write_tensors(partial / "sub" / "t.safetensors", {"x": torch.arange(3.0)})
+        tensor_files.write_tensors(partial / "sub" / "t.safetensors", {"x": torch.arange(3.0)})
         (partial / ".state").write_text("half done")
     return folder
 
@@ -105,15 +105,15 @@ def test_failed_write_keeps_the_old_file_and_nothing_else(
 
 
 def test_tensors_that_do_not_fit_keep_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = artifacts.write_tensors(tmp_path / "t.safetensors", {"x": torch.ones(4)})
+    path = tensor_files.write_tensors(tmp_path / "t.safetensors", {"x": torch.ones(4)})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(OSError, match=r"t\.safetensors could not be written: .*File too large"):
-            artifacts.write_tensors(path, {"x": torch.zeros(1000)})
+            tensor_files.write_tensors(path, {"x": torch.zeros(1000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert files(tmp_path) == ["t.safetensors"] and torch.equal(artifacts.read_tensors(path)["x"], torch.ones(4))
+    assert files(tmp_path) == ["t.safetensors"] and torch.equal(tensor_files.read_tensors(path)["x"], torch.ones(4))
 
 
 def test_full_disk_is_an_error_before_a_matrix_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_full_disk_is_an_error_before_a_matrix_is_mapped(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
-        artifacts.create_matrix(tmp_path / "m.safetensors", 10, 10)
+        tensor_files.create_matrix(tmp_path / "m.safetensors", 10, 10)
     assert files(tmp_path) == []
 
 
@@ -135,12 +135,12 @@ def test_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
 
 def test_tensors_round_trip_with_equal_bytes_in_any_order(tmp_path: Path) -> None:
     tensors = {"b": torch.randn(3, 4), "a": torch.arange(5), "c": torch.randn(4, 3).bfloat16().T}
-    first = artifacts.write_tensors(tmp_path / "one", tensors, {"who": "me"})
-    second = artifacts.write_tensors(tmp_path / "two", dict(reversed(tensors.items())), {"who": "me"})
+    first = tensor_files.write_tensors(tmp_path / "one", tensors, {"who": "me"})
+    second = tensor_files.write_tensors(tmp_path / "two", dict(reversed(tensors.items())), {"who": "me"})
     assert first.read_bytes() == second.read_bytes()
-    read = artifacts.read_tensors(first)
+    read = tensor_files.read_tensors(first)
     assert all(torch.equal(read[name], tensors[name]) and read[name].dtype == tensors[name].dtype for name in tensors)
-    assert artifacts.read_metadata(first) == {"who": "me"}
+    assert tensor_files.read_metadata(first) == {"who": "me"}
 
 
 def test_json_refuses_nan_and_names_a_truncated_file(tmp_path: Path) -> None:
@@ -159,33 +159,33 @@ def test_json_refuses_nan_and_names_a_truncated_file(tmp_path: Path) -> None:
 
 def test_matrix_keeps_its_rows_and_reads_as_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    made = artifacts.create_matrix(path, 3, 5)
+    made = tensor_files.create_matrix(path, 3, 5)
     assert made.shape == (3, 5) and not made.any()
     made[1] = np.arange(5)
     made.flush()
-    assert artifacts.create_matrix(path, 3, 5)[1, 4] == 4, "an unfinished matrix is opened again"
-    read = artifacts.open_matrix(path)
+    assert tensor_files.create_matrix(path, 3, 5)[1, 4] == 4, "an unfinished matrix is opened again"
+    read = tensor_files.open_matrix(path)
     assert isinstance(read, np.memmap) and not read.flags.writeable
-    assert np.array_equal(read, artifacts.read_tensors(path)["vectors"].numpy())
-    assert artifacts.create_matrix(path, 4, 5).shape == (4, 5), "one of another shape is replaced"
+    assert np.array_equal(read, tensor_files.read_tensors(path)["vectors"].numpy())
+    assert tensor_files.create_matrix(path, 4, 5).shape == (4, 5), "one of another shape is replaced"
 
 
 @pytest.mark.parametrize("size", [0, 8, 100])
 def test_damaged_matrix_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "m.safetensors"
-    artifacts.create_matrix(path, 30, 5).flush()
+    tensor_files.create_matrix(path, 30, 5).flush()
     with path.open("r+b") as file:
         file.truncate(size)
     with pytest.raises(ValueError, match="m.safetensors is not a whole safetensors file"):
-        artifacts.open_matrix(path)
+        tensor_files.open_matrix(path)
 
 
 def test_tensors_that_are_no_matrix_are_refused(tmp_path: Path) -> None:
-    path = artifacts.write_tensors(tmp_path / "other", {"vectors": torch.zeros(4)})
+    path = tensor_files.write_tensors(tmp_path / "other", {"vectors": torch.zeros(4)})
     with pytest.raises(ValueError, match="no float32 matrix"):
-        artifacts.open_matrix(path)
+        tensor_files.open_matrix(path)
     with pytest.raises(FileNotFoundError, match="there is no file"):
-        artifacts.open_matrix(tmp_path / "missing")
+        tensor_files.open_matrix(tmp_path / "missing")
 
 
 @pytest.fixture

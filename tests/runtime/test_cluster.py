@@ -18,7 +18,7 @@ import pytest
 import torch
 from processes import PATHS, TESTS
 
-from cpd.runtime import artifacts, cluster
+from cpd.runtime import artifacts, cluster, tensor_files
 from cpd.runtime.executors import results, side_by_side
 
 ZERO = torch.zeros((), dtype=torch.int64)
@@ -85,16 +85,18 @@ def fit(log: Path, seed: int) -> int:
     """Take 30 steps of gradient descent; those of seed 0 stand still after 20 until there is a file ``go``."""
     with artifacts.making(artifacts.address("fits", {"seed": seed}), {"seed": seed}) as made:
         state = made and made / ".state"
-        weights = artifacts.read_tensors(state) if state and state.exists() else {"w": torch.zeros(40), "steps": ZERO}
+        weights = (
+            tensor_files.read_tensors(state) if state and state.exists() else {"w": torch.zeros(40), "steps": ZERO}
+        )
         for step in range(int(weights["steps"]), 30 if state else 0):
             inputs = torch.randn(64, 40, generator=torch.Generator().manual_seed(1000 * seed + step))
             weights = {"w": weights["w"] - 0.1 * inputs.T @ (inputs @ weights["w"] - 1) / 64, "steps": ZERO + step + 1}
-            artifacts.write_tensors(state, weights)
+            tensor_files.write_tensors(state, weights)
             if (seed, step) == (0, 20) and not (log / "go").exists():
                 artifacts.write_json(log / "process", os.getpid())
                 wait_for(log / "go")
         if made:
-            artifacts.write_tensors(made / "weights.safetensors", weights)
+            tensor_files.write_tensors(made / "weights.safetensors", weights)
     return os.getpid()
 
 

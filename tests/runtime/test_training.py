@@ -12,7 +12,7 @@ from processes import PATHS, launched
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, tensor_files
 from cpd.runtime.training import Plan, step_generator, train
 
 TARGET = torch.arange(12.0).reshape(4, 3) / 10
@@ -76,7 +76,7 @@ def test_b8_stopped_and_resumed_equals_never_stopped(tmp_path: Path, last: int, 
     module = network()
     losses = train(module, loss, plan, 0, state, "resumed")
     assert (losses, weights(module), state.read_bytes()) == whole(tmp_path, plan)
-    moments = [t for name, t in artifacts.read_tensors(state).items() if name.startswith("exp_avg_sq/")]
+    moments = [t for name, t in tensor_files.read_tensors(state).items() if name.startswith("exp_avg_sq/")]
     assert len(moments) == 4 and all(bool(t.any()) for t in moments), "the optimizer's moments are part of the state"
 
 
@@ -84,7 +84,7 @@ def test_killed_process_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     state = tmp_path / "state"
     command = [sys.executable, "-c", SCRIPT, PATHS, str(state)]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
-    assert len(artifacts.read_tensors(state)["losses"]) == 10, "the last state before step 13 is that of step 10"
+    assert len(tensor_files.read_tensors(state)["losses"]) == 10, "the last state before step 13 is that of step 10"
     module = network()
     losses = train(module, loss, PLAN, 0, state, "resumed")
     assert (losses, weights(module), state.read_bytes()) == whole(tmp_path)
@@ -150,7 +150,7 @@ def test_frozen_parameters_neither_move_nor_are_saved(tmp_path: Path) -> None:
     before = module[0].weight.clone()
     train(module, loss, PLAN, 0, tmp_path / "s", "frozen")
     assert torch.equal(module[0].weight, before)
-    assert "weight/0.weight" not in artifacts.read_tensors(tmp_path / "s")
+    assert "weight/0.weight" not in tensor_files.read_tensors(tmp_path / "s")
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -160,7 +160,7 @@ def test_loss_that_is_not_finite_is_refused_at_its_step_and_never_saved(tmp_path
 
     with pytest.raises(ValueError, match=f"the loss of step 7 is {bad}"):
         train(network(), breaking, PLAN, 0, tmp_path / "s", "nan")
-    assert all(bool(t.isfinite().all()) for t in artifacts.read_tensors(tmp_path / "s").values())
+    assert all(bool(t.isfinite().all()) for t in tensor_files.read_tensors(tmp_path / "s").values())
 
 
 def test_state_of_another_plan_or_seed_or_no_state_at_all_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from cpd.adapters.layout import AdapterLayout
 from cpd.adapters.peft_files import WEIGHTS, read_adapter, write_adapter
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, tensor_files
 from cpd.study.presets import preset
 from cpd.zoo.folders import from_folders
 from cpd.zoo.zoo import AdapterZoo
@@ -240,7 +240,7 @@ def test_nan_is_refused(one: tuple, root: Path, tmp_path: Path) -> None:
     layout, vector = one
     state = layout.unflatten(vector)
     state[layout.names[0]].view(-1)[0] = float("nan")
-    artifacts.write_tensors(root / "spam" / "run-10" / "step-9" / WEIGHTS, state)
+    tensor_files.write_tensors(root / "spam" / "run-10" / "step-9" / WEIGHTS, state)
     refused(root, tmp_path / "zoo", "NaN or infinite weight", str(root / "spam" / "run-10" / "step-9"))
 
 
@@ -280,7 +280,7 @@ def test_damaged_zoo_is_refused(root: Path, tmp_path: Path) -> None:
 def run_folder(folder: Path, layout: AdapterLayout, task: str, seed: int) -> Path:
     """Write what ``finetune`` leaves of a run of three checkpoints."""
     with artifacts.building(folder) as partial:
-        artifacts.create_matrix(partial / "vectors.safetensors", 3, layout.size)[:] = seed
+        tensor_files.create_matrix(partial / "vectors.safetensors", 3, layout.size)[:] = seed
         artifacts.write_json(partial / "layout.json", layout.to_json())
         record = {"task": task, "run": f"{task}-{seed}", "steps": [8, 9, 10], "scores": {"select": [None, None, 0.5]}}
         artifacts.write_json(partial / "run.json", record)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cpd.domains.domain import model_identity
 from cpd.domains.text.encoders import source
-from cpd.runtime import artifacts, devices
+from cpd.runtime import artifacts, devices, tensor_files
 
 TOKENS = {"minilm": 16}  # of a caption of the small model; longer ones are cut
 T5_TOKENS = 120
@@ -68,8 +68,8 @@ class CaptionEncoder:
                 if partial:
                     encoded = self._encode(list(key))
                     tensors = {"tokens": encoded.tokens, "mask": encoded.mask}
-                    artifacts.write_tensors(partial / "captions.safetensors", tensors)
-            self._known[key] = Captions(**artifacts.read_tensors(folder / "captions.safetensors"))
+                    tensor_files.write_tensors(partial / "captions.safetensors", tensors)
+            self._known[key] = Captions(**tensor_files.read_tensors(folder / "captions.safetensors"))
         return self._known[key][[once[text] for text in captions]]
 
     @cached_property

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from cpd.diffusion import Scheduler, diffusion_loss, guided, noise_generator, noised, sample, schedule
 from cpd.domains.images.captions import CaptionEncoder, Captions
-from cpd.runtime import artifacts, devices
+from cpd.runtime import artifacts, devices, tensor_files
 
 SIZE = 32  # pixels of the small model's pictures
 CHUNK = 64  # pictures that go through a network at a time
@@ -181,7 +181,7 @@ class PixArt:
             config.pop("_name_or_path", None)  # where it was loaded from, on this machine
             artifacts.write_json(folder / name / "config.json", config)
             half = {key: value.half() for key, value in network.state_dict().items()}
-            artifacts.write_tensors(folder / name / "diffusion_pytorch_model.safetensors", half)
+            tensor_files.write_tensors(folder / name / "diffusion_pytorch_model.safetensors", half)
         levels = {"prediction_type": self.prediction, "beta_schedule": self.betas, "num_train_timesteps": 1000}
         artifacts.write_json(folder / "scheduler" / "scheduler_config.json", levels)
 

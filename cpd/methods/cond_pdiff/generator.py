@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from cpd import __version__
 from cpd.adapters.layout import AdapterLayout
 from cpd.conditions import ConditionEncoder, KnownConditions
 from cpd.diffusion import guided, noise_generators, sample, schedule
+from cpd.methods import hub
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.denoiser import Denoiser
 from cpd.methods.cond_pdiff.fitting import Autoencoder
@@ -30,7 +32,7 @@ from cpd.methods.cond_pdiff.linear import LinearAutoencoder
 from cpd.methods.cond_pdiff.normalizer import Normalizer
 from cpd.methods.cond_pdiff.rows import Rows
 from cpd.methods.cond_pdiff.settings import Learning
-from cpd.methods.method import read, save
+from cpd.methods.method import learned_from, read, save, understood
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
@@ -55,6 +57,7 @@ class CondPDiff:
         texts: task -> its condition texts.
         conditions: task -> (m, C) its conditions.
         history: losses per step, "autoencoder" and "diffusion"; of a linear autoencoder, per component.
+        learned: what it was fitted to, in numbers.
     """
 
     name: ClassVar[str] = "cond_pdiff"
@@ -70,6 +73,7 @@ class CondPDiff:
     texts: Mapping[str, Sequence[str]]
     conditions: dict[str, Tensor]
     history: dict[str, list[float]] = field(default_factory=lambda: {"autoencoder": [], "diffusion": []})
+    learned: Mapping[str, Any] | None = None
 
     @classmethod
     def fit(cls, zoo: AdapterZoo, learning: Learning, seed: int, folder: Path) -> CondPDiff:
@@ -99,7 +103,10 @@ class CondPDiff:
         denoiser, denoising = fitting.fit_denoiser(latents, rows.tasks, conditions, learning, seed, folder)
         texts = {task: list(zoo.conditions.get(task, ())) for task in zoo.tasks}
         history = {"autoencoder": reconstructing, "diffusion": denoising}
-        return cls(zoo.layout, learning, seed, normalizer, autoencoder, denoiser, encoder, texts, conditions, history)
+        return cls(
+            zoo.layout, learning, seed, normalizer, autoencoder, denoiser, encoder, texts, conditions, history,
+            learned_from(zoo),
+        )  # fmt: skip
 
     def generate(
         self,
@@ -188,19 +195,31 @@ class CondPDiff:
         """
         return save(folder, self._describe(), self._tensors())
 
+    def push_to_hub(self, name: str, license: str, private: bool = False) -> str:
+        """Share the generator on the hub, with a model card; arguments, result and errors as `cpd.methods.hub.push`."""
+        with TemporaryDirectory() as folder:
+            return hub.push(self.save_pretrained(Path(folder) / "generator"), name, license, None, private)
+
     @classmethod
-    def from_pretrained(cls, folder: Path) -> CondPDiff:
+    def from_pretrained(cls, folder: Path | str) -> CondPDiff:
         """Read a saved generator: it generates the same bytes as the one that was saved.
+
+        Args:
+            folder: where it was saved, or its name on the hub, as in user/name.
 
         Raises:
             FileNotFoundError: if a file is missing.
             ValueError: if a file differs from its manifest, or was written by another format.
         """
         about, tensors = read(folder, cls.name, FORMAT)
+        with understood(folder):
+            return cls._read(about, tensors)
+
+    @classmethod
+    def _read(cls, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CondPDiff:
         learning, layout = Learning(**about["learning"]), AdapterLayout.from_json(about["layout"])
-        encoder = ConditionEncoder(
-            about["encoder"]["kind"], about["encoder"]["model"], tuple(about["encoder"]["tasks"])
-        )
+        told = about["encoder"]
+        encoder = ConditionEncoder(told["kind"], told["model"], tuple(told["tasks"]))
         tasks = about["normalized_tasks"]
         normalizer = Normalizer(learning.normalization, layout.size, tensors["normalizer/moving"], tasks)
         conditions = {task: tensors[f"condition/{task}"] for task in encoder.tasks}
@@ -208,9 +227,11 @@ class CondPDiff:
         autoencoder = fitting.initial_autoencoder(size, latent, learning, seed)
         denoiser = fitting.initial_denoiser(latent, conditions, learning, seed)
         history = {name: tensors[f"history/{name}"].tolist() for name in ("autoencoder", "diffusion")}
+        texts = {task: list(about["texts"][task]) for task in encoder.tasks}
         self = cls(
-            layout, learning, seed, normalizer, autoencoder, denoiser, encoder, about["texts"], conditions, history
-        )
+            layout, learning, seed, normalizer, autoencoder, denoiser, encoder, texts, conditions, history,
+            about.get("learned"),
+        )  # fmt: skip
         for name, module in self._modules().items():
             own = {key.removeprefix(f"{name}/"): t for key, t in tensors.items() if key.startswith(f"{name}/")}
             module.load_state_dict(own, assign=True)  # the tensors as they lie in the file, which is memory-mapped
@@ -254,6 +275,7 @@ class CondPDiff:
             "latent": self.latent,
             "encoder": asdict(self.encoder),
             "texts": self.texts,
+            "learned": self.learned,
             "normalized_tasks": list(self.normalizer.tasks),
             "versions": {"python": platform.python_version(), "cpd": __version__} | {n: version(n) for n in LIBRARIES},
         }

@@ -80,6 +80,13 @@ class Drawing(Figure):
             svg = svg.replace(f'<g id="titled-{i}">', f"<g><title>{escape(text)}</title>", 1)
         return _for_pages(svg)
 
+    def file(self) -> bytes:
+        """Return the drawing as an SVG file on a white ground."""
+        with style():
+            file = io.BytesIO()
+            self.savefig(file, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+        return file.getvalue()
+
     def png(self, dpi: float = 220) -> bytes:
         """Return the drawing as a PNG file on a white ground."""
         with style():

@@ -21,7 +21,7 @@ from cpd.domains.text import domain as text_domain
 from cpd.domains.text import glue, packaged, tasks
 from cpd.domains.text.domain import SUITES, TextDomain
 from cpd.domains.text.tasks import Split, Splits, TextTask
-from cpd.runtime import artifacts, wheels
+from cpd.runtime import tensor_files, wheels
 
 FAMILIES = ["bert", "roberta", "deberta"]
 
@@ -138,7 +138,7 @@ def test_every_family_is_tuned_and_scores_the_same_through_peft(
     monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "fp32")
     made = domain(bases[family], targets=targets, rank=2)
     run = finetune(made, [("reviews", 0)])[0]
-    vectors = torch.from_numpy(np.array(artifacts.open_matrix(run / "vectors.safetensors")))
+    vectors = torch.from_numpy(np.array(tensor_files.open_matrix(run / "vectors.safetensors")))
     assert vectors.shape == (4, made.layout.size) and (vectors[-1] - vectors[0]).norm() > 0
     vector = vectors[-1] + 0.05 * torch.randn(made.layout.size, generator=torch.Generator().manual_seed(0))
     folder = write_adapter(tmp_path / "adapter", made.layout, vector)
@@ -166,7 +166,7 @@ def test_only_the_last_layer_of_a_head_moves(bases: dict[str, Path]) -> None:
         ("deberta", "pooler.dense.weight", "classifier.weight"),
     ):
         made = domain(bases[family], batch=16, learning_rate=1e-2)
-        rows = artifacts.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors")
+        rows = tensor_files.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors")
         start = made.untrained().numpy()
         spans = {name: span for name, span in made.layout.spans.items() if name.endswith((frozen, moving))}
         assert len(spans) == 2, f"{family}: the head is part of the vector"
@@ -181,7 +181,7 @@ def test_every_family_runs_where_the_processor_computes_in_bfloat16(
 ) -> None:
     monkeypatch.setattr("cpd.runtime.devices.precision", lambda *_: "bf16")
     made = domain(bases[family], keep=1)
-    rows = np.array(artifacts.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors"))
+    rows = np.array(tensor_files.open_matrix(finetune(made, [("reviews", 0)])[0] / "vectors.safetensors"))
     assert np.isfinite(rows).all() and not np.array_equal(rows[0], made.untrained().numpy())
 
 
@@ -195,7 +195,7 @@ def test_learning_learns(bases: dict[str, Path]) -> None:
     cards = [replace(tiny.REVIEWS, steps=150)]
     made = TextDomain(tiny.spec(bases["bert"], learning_rate=3e-2, batch=16, rank=4), cards)
     run = finetune(made, [("reviews", 0)])[0]
-    vectors = torch.from_numpy(np.array(artifacts.open_matrix(run / "vectors.safetensors")))
+    vectors = torch.from_numpy(np.array(tensor_files.open_matrix(run / "vectors.safetensors")))
     before, after = made.score("reviews", torch.stack([made.untrained(), vectors[-1]]), "report")
     assert after > 0.85 and after > before + 0.15
 
@@ -265,9 +265,9 @@ def test_encoder_without_its_weights_is_refused(bases: dict[str, Path], tmp_path
 
     broken = tmp_path / "broken"
     shutil.copytree(bases["bert"], broken)
-    tensors = artifacts.read_tensors(broken / "model.safetensors")
+    tensors = tensor_files.read_tensors(broken / "model.safetensors")
     kept = {name: tensor for name, tensor in tensors.items() if "layer.1." not in name}
-    artifacts.write_tensors(broken / "model.safetensors", kept, {"format": "pt"})
+    tensor_files.write_tensors(broken / "model.safetensors", kept, {"format": "pt"})
     with pytest.raises(ValueError, match="broken holds no weights of encoder"):
         _ = domain(broken).layout
 

@@ -1,0 +1,144 @@
+"""``cpd evaluate``: is generating better than looking up, by the user's own score?"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cpd.commands import arguments
+
+if TYPE_CHECKING:
+    from cpd.methods.method import Generator
+    from cpd.scoring import Scores
+    from cpd.zoo.zoo import AdapterZoo
+
+
+@click.command(short_help="is generating better than looking up, for your adapters?")
+@arguments.root
+@click.argument("generator", metavar="GENERATOR")
+@click.option(
+    "--score",
+    required=True,
+    metavar="COMMAND",
+    help="prints a number for one adapter, the higher the better; {adapter} is its folder, {task} the task's name",
+)
+@click.option(
+    "--out", type=arguments.PATH, default=Path("evaluation"), show_default=True, metavar="FOLDER",
+    help="gets table, picture and scores; scores that are there already are not made again",
+)  # fmt: skip
+@click.option("--n", type=click.IntRange(1), default=6, show_default=True, help="generated adapters of each task")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="commands at once; default: the cores"
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=600.0, show_default=True,
+    help="seconds after which a command is stopped",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="of the noise")
+@arguments.adapter
+@arguments.as_json
+def evaluate(
+    root: Path, generator: str, score: str, out: Path, n: int, jobs: int, timeout: float, seed: int,
+    adapter: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Score generated adapters beside held-out runs, training runs, look-ups, averages and random ones.
+
+    ROOT is what GENERATOR was fitted to; runs that `cpd fit --held-out N` kept out are shown as what fine-tuning gives.
+    No base model is needed here: your command loads it. A command that fails, prints no number or hangs is shown with
+    its last line. Stopped and started again, it goes on.
+
+    \b
+    Examples:
+      cpd fit adapters --held-out 1 --out generator
+      cpd evaluate adapters generator --score "python score.py {adapter} {task}"
+      cpd evaluate adapters generator --score "./score.sh {adapter} {task}" --jobs 8 --json
+    """  # fmt: skip
+    from cpd import scoring
+    from cpd.evaluation import Evaluating
+    from cpd.methods import registry
+
+    command = scoring.Command(score, timeout)
+    made = registry.load(generator)
+    zoo = _zoo(root, made, adapter)
+    arms = scoring.arms(zoo, made, Evaluating(generated=n, controls=n, wrong=n), seed)
+    found = scoring.score(arms, made.layout, command, jobs, out / "scores")
+    if not any(found.scores.values()):
+        raise ValueError(f"the command scored no adapter, the first one ended with {found.failed[0][-1]}")
+    said = _written(out, found, score, zoo)
+    click.echo(json.dumps(said, indent=1) if as_json else _shown(said, out))
+
+
+def _zoo(root: Path, generator: Generator, adapter: str | None) -> AdapterZoo:
+    """Read the adapters that a generator was fitted to, with the same runs held out."""
+    import tempfile
+
+    from cpd.methods.method import learned_from
+    from cpd.zoo.folders import from_folders
+
+    learned = generator.learned or {"tasks": {}}
+    held_out = max((task["held_out_runs"] for task in learned["tasks"].values()), default=0)
+    with tempfile.TemporaryDirectory() as temporary:
+        zoo = from_folders(root, Path(temporary) / "zoo", held_out, adapter)
+        zoo = zoo.subset(range(len(zoo.rows)))  # in memory: the file goes
+    generator.layout.require_same(zoo.layout, str(root))
+    if learned["tasks"] and learned_from(zoo) != learned:
+        now, then = (sum(task["adapters"] for task in each["tasks"].values()) for each in (learned_from(zoo), learned))
+        raise ValueError(
+            f"{root} has {now} training adapters of {', '.join(zoo.tasks)}, the generator was fitted to {then} of "
+            f"{', '.join(learned['tasks'])}; name the folder that it was fitted to, or fit it again"
+        )
+    return zoo
+
+
+def _written(out: Path, found: Scores, command: str, zoo: AdapterZoo) -> dict[str, Any]:
+    """Write table and picture; return what was found, as JSON values."""
+    from cpd import scoring
+    from cpd.runtime import artifacts
+    from cpd.study import figures
+
+    said = {
+        "command": command,
+        "verdict": scoring.verdict(found),
+        "arms": scoring.table(found),
+        "held_out_runs": len(zoo.last(held_out=True)),
+        **asdict(found),
+    }
+    artifacts.write_json(out / "evaluation.json", said)
+    rows = {row["arm"]: _bounds(row["mean"]) for row in said["arms"]}
+    if rows:
+        drawing = figures.intervals(rows, "score", needed=rows.get("generated", (0.0, 0.0, 0.0))[0])
+        artifacts.write_bytes(out / "evaluation.png", drawing.png())
+        artifacts.write_bytes(out / "evaluation.svg", drawing.file())
+    return said
+
+
+def _bounds(value: list[float | None]) -> tuple[float, float, float]:
+    mean, low, high = (float("nan") if each is None else each for each in value)
+    return mean, low, high
+
+
+def _shown(said: dict[str, Any], out: Path) -> str:
+    from cpd.study.arms import name
+
+    lines = [f"{'':<26}{'score':>9}  {'95 % interval':<19}{'generated above it':<30}{'scored':>6}"]
+    for row in said["arms"]:
+        (mean, *ends), above = row["mean"], row["generated_above"]
+        away = f"{above[0]:+.4g} ({_ends(above[1:])})" if above else ""
+        lines.append(f"{name(row['arm']):<26}{mean:>9.4g}  {_ends(ends):<19}{away:<30}{row['scored']:>6}")
+    failed = [f"  {name(arm)}, {task}: {line}" for task, arm, line in said["failed"]]
+    more = ["", f"{len(failed)} scores are missing:", *failed[:10], *(["  ..."] if len(failed) > 10 else [])]
+    if not said["held_out_runs"]:
+        lines += ["", "No run was held out: fit with --held-out 1 to see what new runs score."]
+    if failed:
+        lines += more
+    return "\n".join([said["verdict"], "", *lines, "", f"{out / 'evaluation.json'}, evaluation.png, evaluation.svg"])
+
+
+def _ends(ends: list[float | None]) -> str:
+    low, high = ends
+    return "one value" if low is None or high is None else f"{low:.4g} to {high:.4g}"

@@ -1,0 +1,100 @@
+"""``cpd fit``: learn a folder of adapters."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cpd.commands import arguments
+
+if TYPE_CHECKING:
+    from cpd.zoo.zoo import AdapterZoo
+
+
+@click.command(short_help="learn a folder of adapters")
+@arguments.root
+@click.option("--out", type=arguments.PATH, required=True, metavar="GENERATOR", help="folder to write; must not exist")
+@click.option(
+    "--method",
+    default="cond_pdiff",
+    show_default=True,
+    help="what learns: cond_pdiff, or a control (run_soup, soup, gaussian, noisy_soup, by_condition), which answers "
+    "for the task with the nearest condition",
+)
+@click.option(
+    "--preset", default="laptop", show_default=True, help="how long to learn: smoke, laptop, full, paper, authors"
+)
+@click.option("--normalization", help="none, shared (all tasks together) or per_task; default: the preset's")
+@click.option(
+    "--condition",
+    help="description, examples, one_hot, none, or images (conditions.yaml then names a picture, or a folder of up to "
+    "8, per task); default: the preset's",
+)
+@click.option("--encoder", help="sentence encoder: minilm, a sentence-transformers name or folder")
+@click.option("--autoencoder", help="linear (any size, no training) or convolutional; default: the preset's")
+@click.option(
+    "--held-out",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="keep the last N runs of each task out, for `cpd evaluate`",
+)
+@arguments.adapter
+@click.option("--seed", type=int, default=0, show_default=True, help="of initialization and training")
+def fit(
+    root: Path, out: Path, method: str, preset: str, held_out: int, adapter: str | None, seed: int, **given: str | None
+) -> None:
+    """Learn every adapter of a folder: an autoencoder, then a diffusion model of its latents under a condition.
+
+    Or, with --method, keep of it what a simpler method needs, to compare with. Stopped at any moment and started again
+    with the same arguments, it goes on where it was.
+
+    \b
+    Examples:
+      cpd fit adapters --out generator
+      cpd fit adapters --out quick --preset smoke --condition one_hot
+      cpd fit adapters --out average --method soup
+      accelerate launch --num_processes 4 -m cpd fit adapters --out generator   # four GPUs, four times the batch
+    """
+    from accelerate import Accelerator
+
+    from cpd.adapters.proof import require_loadable
+    from cpd.methods import registry
+    from cpd.study.presets import preset as named
+    from cpd.zoo.zoo import AdapterZoo
+
+    learning = replace(named(preset).learning, **{name: value for name, value in given.items() if value})  # type: ignore[arg-type]
+    registry.able(method, learning)  # or refused, before any work
+    if out.exists():
+        raise FileExistsError(f"{out} exists already; choose another folder or delete it first")
+    work = out.absolute().with_name(f".{out.absolute().name}.work")
+    process = Accelerator()
+    with process.main_process_first():
+        zoo = _gathered(root, work, held_out, adapter) if process.is_main_process else AdapterZoo.load(work / "zoo")
+    if process.is_main_process:
+        require_loadable(zoo.layout, zoo.adapters([0])[0])
+    generator = registry.fit(method, zoo, learning, seed, work)
+    if process.is_main_process:
+        generator.save_pretrained(out)
+        shutil.rmtree(work)
+        for note in zoo.notes:
+            click.echo(f"note: {note}", err=True)
+        click.echo(f"{out}: learned {len(zoo.training())} adapters of {', '.join(zoo.tasks)}")
+
+
+def _gathered(root: Path, work: Path, held_out: int, adapter: str | None) -> AdapterZoo:
+    """Gather a folder of adapters into a zoo in the folder of work, anew; leave nothing there if that fails."""
+    from cpd.zoo.folders import from_folders
+
+    shutil.rmtree(work / "zoo", ignore_errors=True)
+    try:
+        return from_folders(root, work / "zoo", held_out, adapter)
+    except BaseException:
+        if work.is_dir() and not any(work.iterdir()):
+            work.rmdir()
+        raise

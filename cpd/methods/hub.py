@@ -1,0 +1,236 @@
+"""Generators on the Hugging Face hub: fetched by name, and pushed with a card that says what they are.
+
+What is fetched is a stranger's: only the files of a generator are taken, each is compared with its manifest, and
+nothing is unpickled.
+
+Source: ours, through ``huggingface_hub``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cpd.runtime import artifacts
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
+
+DESCRIPTION, WEIGHTS = "generator.json", "generator.safetensors"
+FILES = (DESCRIPTION, WEIGHTS, artifacts.MANIFEST)
+CARD, EVALUATION = "README.md", "evaluation.json"
+NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+SHOWN = 100  # conditions in a card
+
+CARD_TEXT = """---
+{data}
+---
+# {title}
+
+Writes LoRA adapters of {base} (rank {rank}) for a condition, without training. Method: {method} of the library cpd,
+conditions: {kind}.
+
+## Use
+
+```sh
+cpd generate {name} --condition {asked} --out new
+```
+
+Each of `new/000`, `new/001`, ... loads with `PeftModel.from_pretrained(base_model, "new/000")`.
+
+## Learned from
+
+| task | condition | adapters | runs | runs held out |
+| --- | --- | --- | --- | --- |
+{learned}
+
+## Evaluation
+
+{evaluation}
+"""
+
+
+def where(generator: Path | str) -> Path:
+    """Return the folder of a generator: itself, or of one on the hub the folder that it was fetched to.
+
+    Args:
+        generator: a folder, or a name as in user/name.
+
+    Raises:
+        ValueError: if there is no such folder, and the hub has no generator of that name or cannot be reached; or what
+            it has is not whole, or its manifest names other files than a generator's.
+    """
+    if Path(generator).exists() or not NAME.fullmatch(str(generator)):
+        return Path(generator)
+    from huggingface_hub import snapshot_download
+
+    with _plainly(f"there is no folder {generator}, and it is not fetched from the hub either"):
+        found = Path(snapshot_download(str(generator), allow_patterns=list(FILES)))
+    if missing := [file for file in FILES if not (found / file).exists()]:
+        raise ValueError(f"{generator} on the hub holds no {missing[0]}; name a generator that `cpd push` wrote")
+    _require_own_files(artifacts.read_json(found / artifacts.MANIFEST), str(generator))
+    return found
+
+
+def _require_own_files(manifest: Any, name: str) -> None:
+    """Refuse a stranger's manifest of other files: whatever it names is opened to be hashed, a device for example."""
+    files = manifest.get("files") if isinstance(manifest, dict) and "spec" in manifest else None
+    own = {DESCRIPTION: str, WEIGHTS: str}
+    if not isinstance(files, dict) or {file: type(hashed) for file, hashed in files.items()} != own:
+        raise ValueError(
+            f"{artifacts.MANIFEST} of {name} on the hub is not that of a generator, with sha256 of {DESCRIPTION} and "
+            f"{WEIGHTS} only; name a generator that `cpd push` wrote"
+        )
+
+
+def push(generator: Path, name: str, license: str, evaluation: Path | None = None, private: bool = False) -> str:
+    """Share a generator on the hub, with a model card.
+
+    Args:
+        generator: folder that ``save_pretrained`` wrote.
+        name: user/name.
+        license: identifier, as the hub names it.
+        evaluation: folder that ``cpd evaluate`` wrote; its table goes into the card.
+        private: whether others see it.
+
+    Returns:
+        The address of its page.
+
+    Raises:
+        FileNotFoundError: if there is no generator or no evaluation.
+        ValueError: if the name is none, a file differs from its manifest, a condition or the sentence encoder is a path
+            of this machine, or the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name on the hub; write it as user/name")
+    artifacts.verify(generator)
+    about = artifacts.read_json(generator / DESCRIPTION)
+    _require_no_paths(about)
+    found = artifacts.read_json(evaluation / EVALUATION) if evaluation else None
+    with tempfile.TemporaryDirectory() as folder, _plainly(f"{name} was not pushed to the hub"):
+        for file in FILES:
+            shutil.copy(generator / file, folder)
+        artifacts.write_bytes(Path(folder) / CARD, card(name, about, license, found).encode())
+        api = HfApi()
+        address = str(api.create_repo(name, private=private, exist_ok=True))
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message="A generator of LoRA adapters")
+    return address
+
+
+def _require_no_paths(about: Mapping[str, Any]) -> None:
+    """Refuse a generator that names what is on this machine only."""
+    pictures = about["encoder"]["kind"] == "images"
+    for text in (text for own in about["texts"].values() for text in own):
+        if Path(text).is_absolute() and (pictures or os.path.exists(text)):
+            raise ValueError(
+                f"the condition {text!r} is a path of this machine; name pictures in conditions.yaml by relative paths "
+                "and fit again"
+            )
+    if Path(model := about["encoder"]["model"]).is_absolute() or Path(model).is_dir():
+        raise ValueError(
+            f"the sentence encoder {model!r} is a folder of this machine; fit again with one that is on the hub"
+        )
+
+
+def card(name: str, about: Mapping[str, Any], license: str, evaluation: Mapping[str, Any] | None) -> str:
+    """Write a generator's model card: what it was learned from, in numbers; how it scored; how to use it.
+
+    Args:
+        name: user/name.
+        about: what a saved generator says of itself.
+        license: identifier.
+        evaluation: what ``cpd evaluate`` found, or None.
+    """
+    from huggingface_hub import ModelCardData
+
+    config, tasks = about["layout"]["config"], (about.get("learned") or {"tasks": {}})["tasks"]
+    base, kind = config["base_model_name_or_path"], about["encoder"]["kind"]
+    data = ModelCardData(license=license, library_name="cpd", tags=["lora", "peft", "weight-generation"])
+    data.base_model = base
+    texts = {} if kind == "images" else {task: own[0] for task, own in about["texts"].items() if own}
+    learned = [
+        f"| {_cell(task)} | {_cell(texts.get(task, '')[:200])} | {own['adapters']} | {own['runs']} | "
+        f"{own['held_out_runs']} |"
+        for task, own in list(tasks.items())[:SHOWN]
+    ]
+    return CARD_TEXT.format(
+        data=data.to_yaml(),
+        title=name.split("/")[1],
+        base=base or "a base model",
+        rank=config["r"],
+        method=about.get("method", "cond_pdiff"),
+        kind=kind.replace("_", " "),
+        name=name,
+        asked=_asked(about, texts),
+        learned="\n".join(learned),
+        evaluation="\n".join(_evaluated(evaluation)) if evaluation else "It was not evaluated.",
+    )
+
+
+def _asked(about: Mapping[str, Any], texts: Mapping[str, str]) -> str:
+    """Return what a reader of the card can ask for, quoted for a shell."""
+    task = about["encoder"]["tasks"][0]
+    asked = shlex.quote(task if about["encoder"]["kind"] == "one_hot" else texts.get(task, task))
+    scaled = about.get("learning", {}).get("normalization") == "per_task"
+    return f"{asked} --task {shlex.quote(task)}" if scaled else asked
+
+
+def _evaluated(found: Mapping[str, Any]) -> list[str]:
+    rows = [
+        f"| {row['arm'].replace('_', ' ')} | {row['mean'][0]:.4g} | {_ends(*row['mean'][1:])} | {row['scored']} |"
+        for row in found["arms"]
+    ]
+    return [found["verdict"], "", "| adapters | score | 95 % interval | scored |", "| --- | --- | --- | --- |", *rows]
+
+
+def _cell(text: str) -> str:
+    """Return a text that stays within its cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+
+
+@contextmanager
+def _plainly(what: str) -> Iterator[None]:
+    """Turn what goes wrong between here and the hub into one sentence."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        yield
+    except RepositoryNotFoundError:
+        raise ValueError(f"{what}: it has no such name, or it is private; log in with `hf auth login`") from None
+    except HFValidationError as error:
+        raise ValueError(f"{what}: {error}") from None
+    except HfHubHTTPError as error:
+        raise ValueError(f"{what}: {_answered(error)}") from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise ValueError(f"{what}: {_answered(error.__cause__)}") from None
+        raise ValueError(f"{what}: the hub cannot be reached (offline?)") from None
+    except json.JSONDecodeError:
+        raise ValueError(f"{what}: what answers is not the hub (a login page?)") from None
+
+
+def _answered(error: HfHubHTTPError) -> str:
+    """Say what the hub answered, with its own words where it has some."""
+    code, words = error.response.status_code, f" ({error.server_message})" if error.server_message else ""
+    return f"the hub answered {code}{words}" + ("; log in with `hf auth login`" if code in (401, 403) else "")

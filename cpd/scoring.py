@@ -1,0 +1,297 @@
+"""Arms scored by a command of the user's own: is generating better than looking up, for these adapters?
+
+The command is told a folder with one adapter and the name of a task, and prints a number, the higher the better. What
+was scored once is kept, so that an evaluation that was stopped goes on.
+
+Source: ours; intervals are Student's t over tasks, and Welch's where there is one task only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shlex
+import shutil
+import signal
+import statistics
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+from torch import Tensor
+from tqdm import tqdm
+
+from cpd import evaluation
+from cpd.adapters.layout import AdapterLayout
+from cpd.adapters.peft_files import write_adapter
+from cpd.evaluation import Evaluating
+from cpd.measures.statistics import Interval, interval, paired_difference
+from cpd.methods.method import Generator
+from cpd.runtime import artifacts
+from cpd.zoo.zoo import AdapterZoo
+
+OTHER = "other_condition"
+SCORED = (
+    *("original", "training", "reconstruction", "generated", OTHER, "nearest"),
+    *("soup", "run_soup", "gaussian", "noisy_soup"),
+)
+LOOK_UPS = ("nearest", "soup", "run_soup")  # what costs nothing
+
+
+@dataclass
+class Command:
+    """A command that scores one adapter; what it starts ends with it.
+
+    Attributes:
+        text: with ``{adapter}`` where the folder goes, and ``{task}`` where the task's name goes.
+        timeout: seconds after which it is stopped.
+    """
+
+    text: str
+    timeout: float = 600.0
+    running: set[subprocess.Popen[str]] = field(default_factory=set, repr=False)
+    stopped: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            words = shlex.split(self.text)
+        except ValueError as error:
+            raise ValueError(f"the command {self.text!r} is not readable ({error}); quote it as a shell does") from None
+        if not any("{adapter}" in word for word in words):
+            raise ValueError(f"the command {self.text!r} does not say {{adapter}}; put it where the folder goes")
+        if not shutil.which(words[0]):
+            raise ValueError(f"there is no program {words[0]!r}, which the command {self.text!r} begins with")
+
+    def __call__(self, adapter: Path, task: str) -> float:
+        """Score an adapter.
+
+        Raises:
+            ValueError: if the command fails, hangs, or the last line of its standard output does not end in a finite
+                number; with the last line that it wrote.
+        """
+        words = [word.replace("{adapter}", str(adapter)).replace("{task}", task) for word in shlex.split(self.text)]
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(words, text=True, errors="replace", start_new_session=True, **pipes) as process:
+            self.running.add(process)  # first: `stop` either sees it here, or has said before that it is stopped
+            try:
+                printed, warned = process.communicate(timeout=0 if self.stopped else self.timeout)
+            except subprocess.TimeoutExpired:
+                raise ValueError(f"no end after {self.timeout:g} s") from None
+            finally:
+                _end(process)
+                self.running.discard(process)
+        last, warning = _last_line(printed), _last_line(warned)
+        if process.returncode:
+            raise ValueError(f"exit code {process.returncode}: {warning or last or 'nothing printed'}")
+        try:
+            score = float(last.split()[-1])
+        except (ValueError, IndexError):
+            score = math.nan
+        if not math.isfinite(score):
+            raise ValueError(f"no number at the end: {last or warning or 'nothing printed'}")
+        return score
+
+    @cached_property
+    def identity(self) -> str:
+        """The command, and the contents of the files that it names: other ones give other scores."""
+        files = [Path(word) for word in shlex.split(self.text) if os.path.isfile(word)]
+        return json.dumps([self.text, [artifacts.sha256(path) for path in files]])
+
+    def stop(self) -> None:
+        """End every command that is running, and any that begins from now on."""
+        self.stopped = True
+        for process in list(self.running):
+            _end(process)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluation found.
+
+    Attributes:
+        scores: task -> arm -> scores of its adapters; those that failed are not among them.
+        failed: task, arm and last line of each command that failed.
+    """
+
+    scores: dict[str, dict[str, list[float]]]
+    failed: list[tuple[str, str, str]]
+
+
+def arms(zoo: AdapterZoo, generator: Generator, how: Evaluating, seed: int) -> dict[str, dict[str, Tensor]]:
+    """Make the adapters of every arm that needs no base model.
+
+    Args:
+        zoo: what was learned, and held-out runs.
+        generator: fitted to it.
+        how: how many of each.
+        seed: of noise.
+
+    Returns:
+        Task -> arm -> (n, K); "other_condition" is generated under the next task's condition, where there is one.
+    """
+    made, tasks = {}, zoo.tasks
+    own = [name for name in SCORED if name != OTHER]
+    for i, task in enumerate(tqdm(tasks, desc="writing adapters", unit=" tasks")):
+        made[task] = evaluation.arms(task, zoo, generator, None, how, seed, own)
+        if len(tasks) > 1:
+            other = tasks[(i + 1) % len(tasks)]
+            made[task][OTHER] = evaluation.generate(other, task, generator, how.generated, how, seed, OTHER)
+    return made
+
+
+def score(
+    made: Mapping[str, Mapping[str, Tensor]], layout: AdapterLayout, command: Command, jobs: int, folder: Path
+) -> Scores:
+    """Score every adapter with a command, an adapter that is in several arms of a task once.
+
+    Args:
+        made: task -> arm -> (n, K), as `arms` makes them.
+        layout: of the vectors.
+        command: scores one adapter.
+        jobs: commands that run at once.
+        folder: keeps the scores; called again with it, only what is missing is scored.
+
+    Returns:
+        Scores and failures.
+    """
+    about = json.dumps([command.identity, layout.to_json()])
+    keys = {
+        task: {arm: [_key(about, task, x) for x in own] for arm, own in each.items()} for task, each in made.items()
+    }
+    asked = {
+        key: (task, vector)
+        for task, each in made.items()
+        for arm, own in each.items()
+        for key, vector in zip(keys[task][arm], own, strict=True)
+    }
+    found: dict[str, float | str] = {key: kept for key in asked if (kept := _kept(folder / f"{key}.json")) is not None}
+    missing, written = [key for key in asked if key not in found], folder / "adapters"
+
+    def one(key: str) -> float | str:
+        task, vector = asked[key]
+        place = (written / key).absolute()  # for commands that change the folder they are in
+        try:
+            scored = command(write_adapter(place, layout, vector), task)
+        except ValueError as error:
+            return str(error)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        artifacts.write_json(folder / f"{key}.json", scored)
+        return scored
+
+    progress = tqdm(total=len(asked), initial=len(found), desc="scoring adapters")
+    with _pool(jobs, command, written) as pool, progress:
+        for key, scored in zip(missing, pool.map(one, missing), strict=True):
+            found[key] = scored
+            progress.update()
+    listed = [(task, arm, found[key]) for task, each in keys.items() for arm, own in each.items() for key in own]
+    scores: dict[str, dict[str, list[float]]] = {task: {} for task in made}
+    for task, arm, scored in listed:
+        if isinstance(scored, float):
+            scores[task].setdefault(arm, []).append(scored)
+    return Scores(scores, [(task, arm, line) for task, arm, line in listed if isinstance(line, str)])
+
+
+def mean(found: Scores, arm: str) -> Interval | None:
+    """Return an arm's mean over tasks and its interval, of a single task over its adapters; None without any score."""
+    own = [each[arm] for each in found.scores.values() if arm in each]
+    if not own:
+        return None
+    return interval(own[0] if len(found.scores) == 1 else [statistics.mean(values) for values in own])
+
+
+def above(found: Scores, arm: str, other: str) -> Interval | None:
+    """Return how much an arm scores above another, paired over tasks; of a single task over adapters (Welch)."""
+    both = [each for each in found.scores.values() if arm in each and other in each]
+    if not both:
+        return None
+    if len(found.scores) > 1:
+        return paired_difference(*([statistics.mean(each[name]) for each in both] for name in (arm, other)))
+    a, b = both[0][arm], both[0][other]
+    away = statistics.mean(a) - statistics.mean(b)  # exact: equal scores are 0 apart, however many they are
+    if min(len(a), len(b)) < 2:
+        return Interval(away, -math.inf, math.inf, min(len(a), len(b)))
+    if len({*a}) == len({*b}) == 1:
+        return Interval(away, away, away, min(len(a), len(b)))
+    low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    return Interval(away, float(low), float(high), min(len(a), len(b)))
+
+
+def verdict(found: Scores) -> str:
+    """Say in plain words whether generating is worth it: is it above the best of what costs nothing?"""
+    there = {arm: value for arm in LOOK_UPS if (value := above(found, "generated", arm))}
+    if not there:
+        return "Nothing can be said: no generated adapter was scored beside a look-up."
+    best, away = min(there.items(), key=lambda item: item[1].mean)
+    name = {"nearest": "looking up the nearest training adapter", "soup": "averaging each task's training runs"}
+    plain = name.get(best, "averaging the checkpoints of one run")
+    figures = f"generated minus that: {away.mean:+.3g}, 95 % interval {away.low:.3g} to {away.high:.3g}"
+    if away.low > 0:
+        said = f"Generated adapters score higher than {plain} ({figures})."
+    elif away.high < 0:
+        said = f"Generated adapters score lower than {plain} ({figures}): a look-up is better."
+    else:
+        said = f"{plain[0].upper()}{plain[1:]} does as well, as far as can be told ({figures})."
+    if (other := above(found, "generated", OTHER)) and other.low <= 0:
+        said += " Told another task, the generator does as well: its condition decides nothing that can be seen here."
+    return said
+
+
+def table(found: Scores) -> list[dict[str, Any]]:
+    """Return a row for each arm: its mean, how much generated adapters score above it, and how many were scored."""
+    rows = []
+    for arm in SCORED:
+        if own := mean(found, arm):
+            away = None if arm == "generated" else above(found, "generated", arm)
+            count = sum(len(each.get(arm, ())) for each in found.scores.values())
+            rows.append({"arm": arm, "mean": _plain(own), "generated_above": away and _plain(away), "scored": count})
+    return rows
+
+
+def _plain(value: Interval) -> list[float | None]:
+    return [each if math.isfinite(each) else None for each in (value.mean, value.low, value.high)]
+
+
+@contextmanager
+def _pool(jobs: int, command: Command, written: Path) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that wait for commands; when the block is left, early too, none goes on and no adapter is there."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        command.stop()
+        raise
+    finally:
+        pool.shutdown()
+        shutil.rmtree(written, ignore_errors=True)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process and what it started, which may go on when it has ended."""
+    with suppress(ProcessLookupError, PermissionError):  # nothing of it is left
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _key(about: str, task: str, vector: Tensor) -> str:
+    return hashlib.sha256(json.dumps([about, task]).encode() + vector.numpy().tobytes()).hexdigest()[:32]
+
+
+def _kept(path: Path) -> float | None:
+    return float(artifacts.read_json(path)) if path.exists() else None
