@@ -209,7 +209,11 @@ def mean(found: Scores, arm: str) -> Interval | None:
 
 
 def above(found: Scores, arm: str, other: str) -> Interval | None:
-    """Return how much an arm scores above another, paired over tasks; of a single task over adapters (Welch)."""
+    """Return how much an arm scores above another, paired over tasks.
+
+    Of a single task it is over adapters: Welch's interval; where an arm is one adapter, as an average is, that of the
+    other arm's mean.
+    """
     both = [each for each in found.scores.values() if arm in each and other in each]
     if not both:
         return None
@@ -218,7 +222,7 @@ def above(found: Scores, arm: str, other: str) -> Interval | None:
     a, b = both[0][arm], both[0][other]
     away = statistics.mean(a) - statistics.mean(b)  # exact: equal scores are 0 apart, however many they are
     if min(len(a), len(b)) < 2:
-        return Interval(away, -math.inf, math.inf, min(len(a), len(b)))
+        return paired_difference(a, b * len(a)) if len(b) == 1 else paired_difference(a * len(b), b)
     if len({*a}) == len({*b}) == 1:
         return Interval(away, away, away, min(len(a), len(b)))
     low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval()

@@ -109,9 +109,8 @@ def _written(out: Path, found: Scores, command: str, zoo: AdapterZoo) -> dict[st
         **asdict(found),
     }
     artifacts.write_json(out / "evaluation.json", said)
-    rows = {row["arm"]: _bounds(row["mean"]) for row in said["arms"]}
-    if rows:
-        drawing = figures.intervals(rows, "score", needed=rows.get("generated", (0.0, 0.0, 0.0))[0])
+    if rows := {row["arm"]: _bounds(row["generated_above"]) for row in said["arms"] if row["generated_above"]}:
+        drawing = figures.intervals(rows, "score of generated adapters, minus that of these")
         artifacts.write_bytes(out / "evaluation.png", drawing.png())
         artifacts.write_bytes(out / "evaluation.svg", drawing.file())
     return said
@@ -125,11 +124,11 @@ def _bounds(value: list[float | None]) -> tuple[float, float, float]:
 def _shown(said: dict[str, Any], out: Path) -> str:
     from cpd.study.arms import name
 
-    lines = [f"{'':<26}{'score':>9}  {'95 % interval':<19}{'generated above it':<30}{'scored':>6}"]
+    lines = [f"{'':<26}{'score':>9}  {'generated minus it (95 % interval)':<36}{'scored':>6}"]
     for row in said["arms"]:
-        (mean, *ends), above = row["mean"], row["generated_above"]
-        away = f"{above[0]:+.4g} ({_ends(above[1:])})" if above else ""
-        lines.append(f"{name(row['arm']):<26}{mean:>9.4g}  {_ends(ends):<19}{away:<30}{row['scored']:>6}")
+        above = row["generated_above"]
+        away = f"{above[0]:+.3g} ({_ends(above[1:])})" if above else ""
+        lines.append(f"{name(row['arm']):<26}{row['mean'][0]:>9.4g}  {away:<36}{row['scored']:>6}")
     failed = [f"  {name(arm)}, {task}: {line}" for task, arm, line in said["failed"]]
     more = ["", f"{len(failed)} scores are missing:", *failed[:10], *(["  ..."] if len(failed) > 10 else [])]
     if not said["held_out_runs"]:
@@ -141,4 +140,4 @@ def _shown(said: dict[str, Any], out: Path) -> str:
 
 def _ends(ends: list[float | None]) -> str:
     low, high = ends
-    return "one value" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+    return "one value" if low is None or high is None else f"{low:.3g} to {high:.3g}"

@@ -187,10 +187,16 @@ def _asked(about: Mapping[str, Any], texts: Mapping[str, str]) -> str:
 
 def _evaluated(found: Mapping[str, Any]) -> list[str]:
     rows = [
-        f"| {row['arm'].replace('_', ' ')} | {row['mean'][0]:.4g} | {_ends(*row['mean'][1:])} | {row['scored']} |"
+        f"| {row['arm'].replace('_', ' ')} | {row['mean'][0]:.4g} | {_above(row)} | {row['scored']} |"
         for row in found["arms"]
     ]
-    return [found["verdict"], "", "| adapters | score | 95 % interval | scored |", "| --- | --- | --- | --- |", *rows]
+    return [
+        found["verdict"],
+        "",
+        "| adapters | score | generated minus it (95 % interval) | scored |",
+        "| --- | --- | --- | --- |",
+        *rows,
+    ]
 
 
 def _cell(text: str) -> str:
@@ -198,8 +204,11 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _ends(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+def _above(row: Mapping[str, Any]) -> str:
+    if not row["generated_above"]:
+        return ""
+    away, low, high = row["generated_above"]
+    return f"{away:+.3g}" + ("" if low is None or high is None else f" ({low:.3g} to {high:.3g})")
 
 
 @contextmanager

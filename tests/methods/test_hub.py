@@ -210,7 +210,7 @@ def test_the_card_says_what_was_learned_and_how_it_scored(hub: Hub, cpd: Client,
     _, text = card_of(hub, "user/card")
     lines = text.splitlines()
     assert EVALUATION["verdict"] in lines and "not evaluated" not in text
-    assert "| generated | 0.7123 | 0.65 to 0.77 | 12 |" in lines and "| run soup | 0.9 |  | 2 |" in lines
+    assert "| generated | 0.7123 |  | 12 |" in lines and "| run soup | 0.9 | -0.2 (-0.3 to -0.1) | 2 |" in lines
 
 
 def test_nothing_of_this_machine_is_pushed(hub: Hub, cpd: Client, soup: Path, adapters: Path, tmp_path: Path) -> None:
