@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cpd.commands import arguments
+
+FAR = 8  # times the middle one: from there on an arm is far away
 
 if TYPE_CHECKING:
     from cpd.methods.method import Generator
@@ -110,7 +113,7 @@ def _written(out: Path, found: Scores, command: str, zoo: AdapterZoo) -> dict[st
     }
     artifacts.write_json(out / "evaluation.json", said)
     if rows := {row["arm"]: _bounds(row["generated_above"]) for row in said["arms"] if row["generated_above"]}:
-        drawing = figures.intervals(rows, "score of generated adapters, minus that of these")
+        drawing = figures.intervals(rows, "score of generated adapters, minus that of these", linear=_linear(rows))
         artifacts.write_bytes(out / "evaluation.png", drawing.png())
         artifacts.write_bytes(out / "evaluation.svg", drawing.file())
     return said
@@ -119,6 +122,13 @@ def _written(out: Path, found: Scores, command: str, zoo: AdapterZoo) -> dict[st
 def _bounds(value: list[float | None]) -> tuple[float, float, float]:
     mean, low, high = (float("nan") if each is None else each for each in value)
     return mean, low, high
+
+
+def _linear(rows: Mapping[str, tuple[float, float, float]]) -> float:
+    """Return how far from zero an axis is linear, so that one arm far away does not press the others together."""
+    ends = sorted(max(abs(mean), abs(low), abs(high)) for mean, low, high in rows.values() if low == low)
+    middle = ends[len(ends) // 2] if ends else 0.0
+    return float(f"{middle:.1g}") if middle and ends[-1] > FAR * middle else 0.0
 
 
 def _shown(said: dict[str, Any], out: Path) -> str:
