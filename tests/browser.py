@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-TOGETHER = pytest.mark.xdist_group("browser")  # tests that share one build of the book
 
 
 class Quiet(SimpleHTTPRequestHandler):

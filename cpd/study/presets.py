@@ -30,12 +30,12 @@ class Preset:
 _SMOKE = Preset(
     "smoke",
     Finetuning(
-        tasks=("movies", "editorials", "spam"), runs=2, keep=4, scale=0.04, curve=1, select_rows=32, report_rows=32,
-        max_length=32, batch=8,
+        tasks=("movies", "editorials", "spam"), runs=2, keep=4, scale=0.04, curve=1, select_rows=16, report_rows=16,
+        max_length=24, batch=8,
     ),
     Learning(latent=16, ae_steps=20, ae_batch=16, width=64, depth=2, steps=40, batch=32),
     Evaluating(generated=2, controls=2, wrong=1, sampler_steps=5),
-    Drawing(variants=1, steps=4, styled_steps=4, batch=8),
+    Drawing(variants=1, steps=2, styled_steps=2, batch=8),
 )  # fmt: skip
 _FULL = Preset(
     "full",
@@ -85,7 +85,7 @@ _AUTHORS = Preset(
 )  # fmt: skip
 _LAPTOP = Preset(
     "laptop",
-    Finetuning(runs=2, curve=2, select_rows=100, report_rows=200),
+    Finetuning(runs=2, curve=2, select_rows=100, report_rows=150),
     Learning(ae_steps=700, steps=1500, width=256),
     evaluating=Evaluating(generated=6, controls=3, wrong=1),
 )
@@ -110,10 +110,10 @@ STYLES: dict[str, Preset] = {
             suite="few_emoji",
             tasks=("night", "sunset", "neon"),
             runs=2,
-            keep=4,
+            keep=2,
             scale=0.02,
             batch=4,
-            select_rows=4,
+            select_rows=2,
             report_rows=8,
         ),
         replace(_SMOKE.learning, condition="images"),

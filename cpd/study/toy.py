@@ -24,7 +24,7 @@ from cpd.methods.cond_pdiff.settings import Learning
 from cpd.study.presets import preset
 
 TRAINING_SAMPLES = 20_000
-LEARNING = Learning(latent=2, width=128, depth=3, steps=3500, batch=512, learning_rate=4e-3, cond_drop=0.4)
+LEARNING = Learning(latent=2, width=128, depth=3, steps=2500, batch=256, learning_rate=4e-3, cond_drop=0.4)
 SMOKE = replace(LEARNING, width=64, depth=2, steps=150, batch=128)
 
 

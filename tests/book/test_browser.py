@@ -7,10 +7,9 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from browser import HTML, ROOT, TOGETHER
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from browser import HTML, ROOT
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-pytestmark = TOGETHER
 PICTURES = ROOT / "_build" / "screenshots"
 SIZES = {"wide": (1280, 900, "light"), "narrow": (390, 844, "light"), "dark": (390, 844, "dark")}
 
@@ -19,6 +18,11 @@ def errors(message: ConsoleMessage) -> list[str]:
     """Return what a console message complains of; jupyter-book's redirect from index.html names no icon."""
     where = message.location.get("url", "")
     return [f"{message.text} {where}"] if message.type == "error" and not where.endswith("/favicon.ico") else []
+
+
+def unanswered(asked: Request) -> list[str]:
+    """Return a request that failed, unless it was only given up when the next page was opened."""
+    return [] if asked.failure == "net::ERR_ABORTED" else [f"{asked.url} {asked.failure}"]
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def page(browser: Browser, site: str, complaints: list[str], request: pytest.Fix
     opened = context.new_page()
     opened.on("console", lambda message: complaints.extend(errors(message)))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("requestfailed", lambda asked: complaints.append(f"{asked.url} {asked.failure}"))
+    opened.on("requestfailed", lambda asked: complaints.extend(unanswered(asked)))
     opened.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
     opened.on(
         "request",
@@ -64,9 +68,10 @@ def test_every_page_is_whole(page: Page, site: str, complaints: list[str], reque
               overflow: Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth),
             })"""
         )
+        if any(faults.values()) or complaints:
+            page.screenshot(path=PICTURES / f"{look}-{name.replace('/', '-')}.png", full_page=True)
         assert faults == {"broken": [], "nameless": [], "overflow": 0}, f"{name}, {look}"
         assert complaints == [], f"{name}, {look}"
-        page.screenshot(path=PICTURES / f"{look}-{name.replace('/', '-')}.png", full_page=True)
 
 
 def test_formulas_have_the_size_of_the_text(page: Page, site: str) -> None:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browser import TOGETHER
 from playwright.sync_api import Browser, Locator, Page, expect
 
-pytestmark = TOGETHER
 MAP, PLAIN = "notebooks/04_weight_space.html", "notebooks/08_cost.html"
 WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

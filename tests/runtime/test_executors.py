@@ -41,6 +41,11 @@ def bytes_of(runs: list[Path]) -> list[dict[str, bytes]]:
     return [{path.name: path.read_bytes() for path in run.iterdir()} for run in runs]
 
 
+@pytest.fixture(autouse=True)
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+
+
 def test_the_bytes_are_those_of_one_run_after_the_other_on_one_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +137,13 @@ def training_captions() -> list[str]:
     return [each.caption for each in emoji.known()]
 
 
+@cache
 def plain_pictures() -> np.ndarray:
     """Return (n, s, s, 3) uint8: the plain drawings that are not held out, in the order of their captions."""
     return np.stack([styles.render(drawing.svg, styles.PLAIN, pixart.SIZE) for drawing in emoji.known()])
 
 
+@cache
 def training_pictures(variants: int, seed: int) -> Tensor:
     """Return (n, s, s, 3) uint8: the plain drawings, then copies of each in a style of its own."""
     rng = np.random.default_rng(seed)
