@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from processes import launched
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from cpd.__main__ import main
-from cpd.adapters.layout import AdapterLayout
+from cpd.adapters.layout import AdapterLayout, delta
 from cpd.adapters.peft_files import read_adapter, write_adapter
+from cpd.methods import registry
 from cpd.runtime import tensor_files
 
 TEXTS = {"films": "Is a film review positive?", "spam": "Is this message spam?"}
@@ -214,6 +216,58 @@ def test_the_average_answers_a_text_for_the_task_that_it_is_most_like(adapters: 
     _, new = read_adapter(tmp_path / "new" / "000")
     own = torch.stack([read_adapter(path.parent)[1] for path in (adapters / "spam").rglob("*.safetensors")])
     torch.testing.assert_close(new, own.mean(dim=0))
+
+
+def test_conditions_in_a_file_are_written_for_one_after_the_other(
+    generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conditions.txt").write_text("films\n\n  spam \n", encoding="utf-8-sig")
+    options = ["--n", "2", "--steps", "3"]
+    command = ["generate", str(generator), "--condition-file", str(tmp_path / "conditions.txt"), *options]
+    assert main([*command, "--out", str(tmp_path / "many")]) == 0
+    for i, task in enumerate(TEXTS):
+        alone = ["generate", str(generator), "--condition", task, *options, "--out", str(tmp_path / task)]
+        assert main(alone) == 0
+        for name in ("000", "001"):
+            one, other = (read_adapter(tmp_path / place / name)[1] for place in (f"many/{i:03d}", task))
+            assert torch.equal(one, other)
+    (tmp_path / "conditions.txt").write_text("\n")
+    assert "holds no condition" in refused(capsys, *command, "--out", tmp_path / "none")
+    (tmp_path / "conditions.txt").write_bytes(b"\xff\xfe")
+    assert "is not UTF-8" in refused(capsys, *command, "--out", tmp_path / "none")
+    assert "one of them" in refused(capsys, *command, "--condition", "films", "--out", tmp_path / "none")
+    assert "one of them" in refused(capsys, "generate", generator, "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_merge_scale_multiplies_what_an_adapter_does_and_leaves_heads_alone(generator: Path, tmp_path: Path) -> None:
+    command = ["generate", str(generator), "--condition", "films", "--n", "1", "--steps", "3"]
+    assert main([*command, "--out", str(tmp_path / "plain")]) == 0
+    assert main([*command, "--merge-scale", "0.5", "--out", str(tmp_path / "half")]) == 0
+    (layout, plain), (_, half) = (read_adapter(tmp_path / name / "000") for name in ("plain", "half"))
+    for module, product in delta(layout, plain).items():
+        torch.testing.assert_close(delta(layout, half)[module], 0.5 * product)
+    heads = [layout.spans[name] for name in layout.names if "lora_" not in name]
+    assert heads and all(torch.equal(plain[span], half[span]) for span in heads)
+
+
+def test_adapters_of_peft_are_not_written_as_diffusers_files(
+    generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("generate", generator, "--condition", "films", "--steps", "2", "--format", "diffusers")
+    assert "were not read from diffusers' files" in refused(capsys, *command, "--out", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adapter_that_peft_would_not_load_is_never_written(
+    generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = registry.load(generator)
+    config = made.layout.config | {"target_modules": ["nothing"]}
+    monkeypatch.setattr(registry, "load", lambda _: replace(made, layout=replace(made.layout, config=config)))
+    command = ("generate", generator, "--condition", "films", "--steps", "2", "--out", tmp_path / "new")
+    assert "PEFT does not load an adapter of this layout" in refused(capsys, *command)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_methods_are_refused_before_any_work(
