@@ -11,17 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shlex
 import shutil
-import signal
 import statistics
-import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +31,7 @@ from cpd.evaluation import Evaluating
 from cpd.measures.statistics import Interval, interval, paired_difference
 from cpd.methods.method import Generator
 from cpd.runtime import artifacts
+from cpd.runtime.command import Command
 from cpd.zoo.zoo import AdapterZoo
 
 OTHER = "other_condition"
@@ -44,72 +40,6 @@ SCORED = (
     *("soup", "run_soup", "gaussian", "noisy_soup"),
 )
 LOOK_UPS = ("nearest", "soup", "run_soup")  # what costs nothing
-
-
-@dataclass
-class Command:
-    """A command that scores one adapter; what it starts ends with it.
-
-    Attributes:
-        text: with ``{adapter}`` where the folder goes, and ``{task}`` where the task's name goes.
-        timeout: seconds after which it is stopped.
-    """
-
-    text: str
-    timeout: float = 600.0
-    running: set[subprocess.Popen[str]] = field(default_factory=set, repr=False)
-    stopped: bool = field(default=False, repr=False)
-
-    def __post_init__(self) -> None:
-        try:
-            words = shlex.split(self.text)
-        except ValueError as error:
-            raise ValueError(f"the command {self.text!r} is not readable ({error}); quote it as a shell does") from None
-        if not any("{adapter}" in word for word in words):
-            raise ValueError(f"the command {self.text!r} does not say {{adapter}}; put it where the folder goes")
-        if not shutil.which(words[0]):
-            raise ValueError(f"there is no program {words[0]!r}, which the command {self.text!r} begins with")
-
-    def __call__(self, adapter: Path, task: str) -> float:
-        """Score an adapter.
-
-        Raises:
-            ValueError: if the command fails, hangs, or the last line of its standard output does not end in a finite
-                number; with the last line that it wrote.
-        """
-        words = [word.replace("{adapter}", str(adapter)).replace("{task}", task) for word in shlex.split(self.text)]
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(words, text=True, errors="replace", start_new_session=True, **pipes) as process:
-            self.running.add(process)  # first: `stop` either sees it here, or has said before that it is stopped
-            try:
-                printed, warned = process.communicate(timeout=0 if self.stopped else self.timeout)
-            except subprocess.TimeoutExpired:
-                raise ValueError(f"no end after {self.timeout:g} s") from None
-            finally:
-                _end(process)
-                self.running.discard(process)
-        last, warning = _last_line(printed), _last_line(warned)
-        if process.returncode:
-            raise ValueError(f"exit code {process.returncode}: {warning or last or 'nothing printed'}")
-        try:
-            score = float(last.split()[-1])
-        except (ValueError, IndexError):
-            score = math.nan
-        if not math.isfinite(score):
-            raise ValueError(f"no number at the end: {last or warning or 'nothing printed'}")
-        return score
-
-    @cached_property
-    def identity(self) -> str:
-        """The command, and the contents of the files that it names: other ones give other scores."""
-        files = [Path(word) for word in shlex.split(self.text) if os.path.isfile(word)]
-        return json.dumps([self.text, [artifacts.sha256(path) for path in files]])
-
-    def stop(self) -> None:
-        """End every command that is running, and any that begins from now on."""
-        self.stopped = True
-        for process in list(self.running):
-            _end(process)
 
 
 @dataclass(frozen=True)
@@ -277,20 +207,6 @@ def _pool(jobs: int, command: Command, written: Path) -> Iterator[ThreadPoolExec
     finally:
         pool.shutdown()
         shutil.rmtree(written, ignore_errors=True)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a process and what it started, which may go on when it has ended."""
-    with suppress(ProcessLookupError, PermissionError):  # nothing of it is left
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def _key(about: str, task: str, vector: Tensor) -> str:

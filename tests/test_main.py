@@ -12,6 +12,7 @@ import tiny
 import torch
 from peft import PeftModel
 from processes import launched
+from refusals import refused
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from cpd.__main__ import main
@@ -70,16 +71,6 @@ def generator(source: tuple[AdapterLayout, torch.Tensor], tmp_path_factory: pyte
 def inspected(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict:
     assert main(["inspect", str(folder), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Return the one sentence with which a command is refused."""
-    capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == 2
-    out, err = capsys.readouterr()
-    lines = [line for line in err.splitlines() if line.startswith("cpd: ")]
-    assert out == "" and len(lines) == 1 and "Traceback" not in err
-    return lines[0]
 
 
 def test_inspect_counts_and_measures(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from refusals import refused
 from scipy import stats
 from synthetic import layout
 
@@ -151,16 +152,6 @@ def made(of: Fitted, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
 
 def distinct(arms: dict[str, dict[str, torch.Tensor]]) -> int:
     return len({(task, x.numpy().tobytes()) for task, each in arms.items() for own in each.values() for x in own})
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Return the one sentence with which a command is refused."""
-    capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == 2
-    out, err = capsys.readouterr()
-    lines = [line for line in err.splitlines() if line.startswith("cpd: ")]
-    assert out == "" and len(lines) == 1 and "Traceback" not in err
-    return lines[0]
 
 
 def test_an_evaluation_scores_the_adapters_of_every_arm_in_plain_words(
