@@ -122,8 +122,13 @@ def score(
         for key, scored in zip(missing, pool.map(one, missing), strict=True):
             found[key] = scored
             progress.update()
+    return _gathered(keys, found)
+
+
+def _gathered(keys: Mapping[str, Mapping[str, list[str]]], found: Mapping[str, float | str]) -> Scores:
+    """Put the scores, and what was said where there is none, back to the arms of their tasks."""
     listed = [(task, arm, found[key]) for task, each in keys.items() for arm, own in each.items() for key in own]
-    scores: dict[str, dict[str, list[float]]] = {task: {} for task in made}
+    scores: dict[str, dict[str, list[float]]] = {task: {} for task in keys}
     for task, arm, scored in listed:
         if isinstance(scored, float):
             scores[task].setdefault(arm, []).append(scored)
