@@ -113,7 +113,7 @@ def _written(out: Path, found: Scores, command: str, zoo: AdapterZoo) -> dict[st
     }
     artifacts.write_json(out / "evaluation.json", said)
     if rows := {row["arm"]: _bounds(row["generated_above"]) for row in said["arms"] if row["generated_above"]}:
-        drawing = figures.intervals(rows, "score of generated adapters, minus that of these", linear=_linear(rows))
+        drawing = figures.intervals(rows, "score, generated minus these", linear=_linear(rows))
         artifacts.write_bytes(out / "evaluation.png", drawing.png())
         artifacts.write_bytes(out / "evaluation.svg", drawing.file())
     return said
