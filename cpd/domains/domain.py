@@ -87,6 +87,10 @@ class Domain(ABC):
     def score(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
         """Return the (n,) scores of (n, K) adapters on a split, in float32 on any device."""
 
+    def selects(self, task: str) -> bool:
+        """Tell whether a task has a selection split; where it has none, a run has no curve."""
+        return True
+
     @abstractmethod
     def conditions(self, kind: str) -> dict[str, list[str]]:
         """Return what a generator may be told of each task."""

@@ -175,10 +175,7 @@ class State:
         Raises:
             ValueError: if it is not finite.
         """
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss of step {len(self.losses)} is {loss}; lower the learning rate or check the data"
-            )
+        require_finite(loss, len(self.losses))
         self.losses.append(loss)
         if self.average:
             self.average.step(self.parameters.values())
@@ -210,11 +207,7 @@ class State:
         """
         if not path.exists():
             return
-        if tensor_files.read_metadata(path).get("identity") != self.identity:
-            raise ValueError(
-                f"{path} is the state of another plan, seed or number of processes; delete it or choose another folder"
-            )
-        tensors = tensor_files.read_tensors(path)
+        tensors = saved_state(path, self.identity)
         self.losses = tensors.pop("losses").tolist()
         for name, p in self.parameters.items():
             p.data.copy_(tensors[f"weight/{name}"])
@@ -223,3 +216,22 @@ class State:
         if self.average:
             self.average.shadow_params = [tensors[f"average/{n}"].to(p.device) for n, p in self.parameters.items()]
             self.average.optimization_step = len(self.losses)
+
+
+def require_finite(loss: float, step: int) -> None:
+    """Refuse a loss that is not a finite number."""
+    if not math.isfinite(loss):
+        raise ValueError(f"the loss of step {step} is {loss}; lower the learning rate or check the data")
+
+
+def saved_state(path: Path, identity: str) -> dict[str, Tensor]:
+    """Read the tensors of a training that was stopped.
+
+    Raises:
+        ValueError: if another identity wrote them.
+    """
+    if tensor_files.read_metadata(path).get("identity") != identity:
+        raise ValueError(
+            f"{path} is the state of another plan, seed or number of processes; delete it or choose another folder"
+        )
+    return tensor_files.read_tensors(path)
