@@ -9,17 +9,20 @@ from dataclasses import dataclass
 
 from cpd.runtime import checks
 
+SUITES = ("packaged", "glue", "emoji", "few_emoji", "folder", "many_styles", "diagnoses")
+
 
 @dataclass(frozen=True)
 class Finetuning:
     """Which adapters the zoo is made of.
 
     Attributes:
-        suite: task table, "packaged" or "glue"; of pictures "emoji", "few_emoji" (some of them), or "folder" for
-            the one that ``CPD_ALBUM_DIR`` names.
+        suite: task table, "packaged", "glue" or "diagnoses"; of pictures "emoji", "few_emoji" (some of them),
+            "many_styles" (random ones), or "folder" for the one that ``CPD_ALBUM_DIR`` names.
         tasks: names within the suite; empty means all of them.
         base: base model, a name in ``cpd.domains.text.encoders.ENCODERS`` or a local folder; for pictures "emoji",
             or a PixArt pipeline by name or folder.
+        pooling: what a text's head reads: "first" token, or the "mean" of all.
         targets: "query_value", or "attention" for query, key, value and the attention's output.
         rank: LoRA rank r.
         alpha: LoRA alpha; the update is alpha/r B A.
@@ -42,6 +45,7 @@ class Finetuning:
     suite: str = "packaged"
     tasks: tuple[str, ...] = ()
     base: str = "minilm"
+    pooling: str = "first"
     targets: str = "query_value"
     rank: int = 1
     alpha: int = 8
@@ -61,7 +65,8 @@ class Finetuning:
     init_seed: int = 0
 
     def __post_init__(self) -> None:
-        checks.one_of(("packaged", "glue", "emoji", "few_emoji", "folder"), suite=self.suite)
+        checks.one_of(SUITES, suite=self.suite)
+        checks.one_of(("first", "mean"), pooling=self.pooling)
         checks.one_of(("query_value", "attention"), targets=self.targets)
         checks.one_of(("cosine", "linear", "constant"), decay=self.decay)
         checks.positive(

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
 
 _HEX = re.compile(r'(fill|stroke)="#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})"')
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of sRGB, ITU-R BT.709
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of sRGB, ITU-R BT.709
 OVERSAMPLED = 4  # times the size at which a picture with an effect is drawn
 
 
@@ -73,6 +74,11 @@ def render(svg: str, style: Style, size: int) -> np.ndarray:
     return EFFECTS[style.effect](picture, size) if style.effect else picture
 
 
+def render_all(svgs: Sequence[str], some: Sequence[Style], size: int) -> list[np.ndarray]:
+    """Return the drawings in each of some styles, as (n, size, size, 3) sRGB, uint8."""
+    return [np.stack([render(svg, style, size) for svg in svgs]) for style in some]
+
+
 def between(first: Style, last: Style, position: float) -> Style:
     """Return the style at a position of the straight way from one style (0) to another (1).
 
@@ -88,7 +94,7 @@ def between(first: Style, last: Style, position: float) -> Style:
         )
 
     def mixed(a: str, b: str) -> str:
-        return _hex((1 - position) * _rgb(a) + position * _rgb(b)) if a else a
+        return hexadecimal((1 - position) * rgb(a) + position * rgb(b)) if a else a
 
     return replace(
         first,
@@ -105,12 +111,12 @@ def random(rng: np.random.Generator) -> Style:
     """Return a style without name or sentence: colours, outlines, parts and effect all at random."""
 
     def colour() -> str:
-        return _hex(rng.random(3))
+        return hexadecimal(rng.random(3))
 
     return Style(
         name="",
         sentence="",
-        ramp=tuple(sorted((colour() for _ in range(3)), key=lambda c: float(_rgb(c) @ _LUMINANCE)))
+        ramp=tuple(sorted((colour() for _ in range(3)), key=lambda c: float(rgb(c) @ LUMINANCE)))
         if rng.random() < 0.7
         else (),
         background=colour() if rng.random() < 0.8 else "#ffffff",
@@ -119,6 +125,18 @@ def random(rng: np.random.Generator) -> Style:
         parts=str(rng.choice(["all", "all", "line", "fill"])),
         effect=str(rng.choice([*EFFECTS])) if rng.random() < 0.3 else "",
     )
+
+
+def rgb(colour: str) -> np.ndarray:
+    """Return the (3,) shares of red, green and blue, in [0, 1], of a colour "#rrggbb" or "#rgb"."""
+    digits = colour.lstrip("#")
+    digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
+    return np.array([int(digits[i : i + 2], 16) for i in (0, 2, 4)]) / 255
+
+
+def hexadecimal(shares: np.ndarray) -> str:
+    """Return "#rrggbb" of (3,) shares of red, green and blue, in [0, 1]."""
+    return "#" + "".join(f"{round(float(value) * 255):02x}" for value in shares)
 
 
 def _sheet(style: Style) -> str:
@@ -130,24 +148,15 @@ def _sheet(style: Style) -> str:
 def _recoloured(svg: str, ramp: tuple[str, ...]) -> str:
     if not ramp:
         return svg
-    stops = np.array([_rgb(colour) for colour in ramp])
+    stops = np.array([rgb(colour) for colour in ramp])
     at = np.linspace(0, 1, len(ramp))
 
-    def mapped(match: re.Match[str]) -> str:
-        luminance = float(_rgb("#" + match[2]) @ _LUMINANCE)
-        return f'{match[1]}="{_hex(np.array([np.interp(luminance, at, channel) for channel in stops.T]))}"'
+    @cache
+    def mapped(digits: str) -> str:
+        luminance = float(rgb("#" + digits) @ LUMINANCE)
+        return hexadecimal(np.array([np.interp(luminance, at, channel) for channel in stops.T]))
 
-    return _HEX.sub(mapped, svg)
-
-
-def _rgb(colour: str) -> np.ndarray:
-    digits = colour.lstrip("#")
-    digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
-    return np.array([int(digits[i : i + 2], 16) for i in (0, 2, 4)]) / 255
-
-
-def _hex(rgb: np.ndarray) -> str:
-    return "#" + "".join(f"{round(float(value) * 255):02x}" for value in rgb)
+    return _HEX.sub(lambda match: f'{match[1]}="{mapped(match[2])}"', svg)
 
 
 def _shrunk(picture: np.ndarray, size: int) -> np.ndarray:
@@ -163,19 +172,28 @@ def _blurred(picture: np.ndarray, size: int) -> np.ndarray:
     return _shrunk(np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(len(picture) / 24))), size)
 
 
+@cache
+def _screen(size: int) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] * (2 * np.pi * 10 / size)
+    return (np.cos((x + y) / np.sqrt(2)) * np.cos((x - y) / np.sqrt(2)) + 1) / 2
+
+
+@cache
+def _hatching(size: int) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] / size
+    return 0.5 + 0.5 * np.sin(2 * np.pi * 14 * (x + y))
+
+
 def _halftoned(picture: np.ndarray, size: int) -> np.ndarray:
     """Print dots of the picture's own darkness on a screen rotated by 45 degrees, dark blue on cream."""
-    y, x = np.mgrid[: len(picture), : len(picture)] * (2 * np.pi * 10 / len(picture))
-    screen = (np.cos((x + y) / np.sqrt(2)) * np.cos((x - y) / np.sqrt(2)) + 1) / 2
-    inked = (1 - picture / 255 @ _LUMINANCE) > screen
+    inked = (1 - picture / 255 @ LUMINANCE) > _screen(len(picture))
     return _shrunk(np.where(inked[..., None], [35, 45, 110], [250, 240, 215]).astype(np.uint8), size)
 
 
 def _sketched(picture: np.ndarray, size: int) -> np.ndarray:
     """Draw hatching where the picture is dark, and its edges, in pencil grey."""
-    grey = picture / 255 @ _LUMINANCE
-    y, x = np.mgrid[: len(picture), : len(picture)] / len(picture)
-    hatching = 0.5 + 0.5 * np.sin(2 * np.pi * 14 * (x + y))
+    grey = picture / 255 @ LUMINANCE
+    hatching = _hatching(len(picture))
     edges = np.hypot(*np.gradient(grey)) > 0.08
     dark = np.where(edges, 0.75, np.where(hatching > grey + 0.15, 0.55, 0.0))
     return _shrunk(((1 - dark)[..., None] * [248, 246, 240]).astype(np.uint8), size)

@@ -62,6 +62,10 @@ def pearson(predicted: np.ndarray, labels: np.ndarray) -> float:
     return float(pearsonr(predicted, labels).statistic)
 
 
+TIERS = ("training", "validation", "test", "apart")  # learned; choices; never seen; nor anything like them
+YES_NO = ("no", "yes")  # classes of a task that one sentence says
+
+
 @dataclass(frozen=True)
 class TextTask:
     """One row of a task table.
@@ -73,6 +77,10 @@ class TextTask:
         metric: of (predicted, labels); predicted are class indices, or numbers for a regression.
         steps: fine-tuning steps at scale 1.
         load: reads the labelled rows: (training rows, report rows or None if the suite has no fixed report split).
+        phrasings: other sentences that say the same; where there are any, a method learns with these, and the
+            description is only asked with.
+        kind: of question, a name that several tasks share.
+        tier: whether anything may be learned from the task, one of :data:`TIERS`.
     """
 
     name: str
@@ -81,6 +89,9 @@ class TextTask:
     metric: Metric
     steps: int
     load: Callable[[], tuple[Split, Split | None]]
+    phrasings: tuple[str, ...] = ()
+    kind: str = ""
+    tier: str = "training"
 
     @property
     def outputs(self) -> int:
