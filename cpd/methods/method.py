@@ -81,8 +81,8 @@ class Method(Protocol):
     def name(self) -> str: ...
     @property
     def needs(self) -> frozenset[str]: ...
-    def fit(self, zoo: AdapterZoo, settings: Any, seed: int, folder: Path, /) -> Generator:
-        """Learn a zoo's training rows; called again with the same folder, an interrupted fit goes on."""
+    def fit(self, source: Any, settings: Any, seed: int, folder: Path, /) -> Generator:
+        """Learn from a zoo or from a domain; called again with the same folder, an interrupted fit goes on."""
 
     def from_pretrained(self, folder: Path, /) -> Generator:
         """Read what ``save_pretrained`` wrote: it generates the same bytes."""

@@ -6,17 +6,23 @@ Source: ours.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cpd.methods import hub
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.controls import CONTROLS, LOOK_UP
+from cpd.methods.hypernetwork.generator import FittedHypernetwork
+from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator, Method, written_by
+from cpd.methods.mixtures import MIXTURES
 
-if TYPE_CHECKING:
-    from cpd.zoo.zoo import AdapterZoo
-
-METHODS: dict[str, Method] = {CondPDiff.name: CondPDiff, **CONTROLS, LOOK_UP.name: LOOK_UP}
+METHODS: dict[str, Method] = {
+    CondPDiff.name: CondPDiff,
+    FittedHypernetwork.name: FittedHypernetwork,
+    **CONTROLS,
+    LOOK_UP.name: LOOK_UP,
+    **MIXTURES,
+}
 
 
 def method(name: str) -> Method:
@@ -31,7 +37,7 @@ def method(name: str) -> Method:
 
 
 def able(name: str, settings: Any) -> Method:
-    """Return a method that can be fitted to a zoo under these settings.
+    """Return a method that can be fitted under these settings.
 
     Args:
         name: of the method.
@@ -41,7 +47,9 @@ def able(name: str, settings: Any) -> Method:
         ValueError: if there is none of that name, or what it needs is not there.
     """
     chosen = method(name)
-    given = {"zoo"} if settings.condition == "none" else {"zoo", "conditions"}
+    given = {"domain", "conditions"} if isinstance(settings, Writing) else {"zoo", "conditions"}
+    if getattr(settings, "condition", "") == "none":
+        given.remove("conditions")
     if missing := sorted(chosen.needs - given):
         raise ValueError(
             f"method {name!r} needs {' and '.join(missing)}, and this fit has {' and '.join(sorted(given))} only; "
@@ -50,13 +58,14 @@ def able(name: str, settings: Any) -> Method:
     return chosen
 
 
-def fit(name: str, zoo: AdapterZoo, settings: Any, seed: int, folder: Path) -> Generator:
-    """Fit a method to a zoo.
+def fit(name: str, source: Any, settings: Any, seed: int, folder: Path) -> Generator:
+    """Fit a method.
 
     Args:
         name: of the method.
-        zoo: its training rows are learned.
-        settings: how; ``cond_pdiff.settings.Learning``, of which a control reads condition and encoder only.
+        source: a zoo, whose training rows are learned, or for a method that needs one a domain.
+        settings: how; ``cond_pdiff.settings.Learning``, of which a control reads condition and encoder only, for a zoo;
+            ``hypernetwork.settings.Writing`` for a domain.
         seed: names the fit.
         folder: keeps training states, for a fit that is interrupted.
 
@@ -66,7 +75,7 @@ def fit(name: str, zoo: AdapterZoo, settings: Any, seed: int, folder: Path) -> G
     Raises:
         ValueError: if the method is not `able`, or the zoo cannot be learned.
     """
-    return able(name, settings).fit(zoo, settings, seed, folder)
+    return able(name, settings).fit(source, settings, seed, folder)
 
 
 def load(folder: Path | str) -> Generator:

@@ -8,16 +8,26 @@ Source: ours.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
-from cpd.domains.domain import Domain
+import numpy as np
+import torch
+from torch import Tensor
+
+from cpd.domains.domain import Domain, digest
 from cpd.domains.finetune import finetune_all
+from cpd.domains.images.domain import ImageDomain
 from cpd.domains.text.domain import TextDomain
 from cpd.methods import registry
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.hypernetwork.generator import FittedHypernetwork
+from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
-from cpd.runtime import artifacts, devices
+from cpd.runtime import artifacts, devices, tensor_files
 from cpd.study.presets import Preset
 from cpd.zoo.zoo import AdapterZoo
 
@@ -70,3 +80,30 @@ def generator(zoo: AdapterZoo, learning: Learning, seed: int, method: str = "con
         if work:
             registry.fit(method, zoo, learning, seed, work).save_pretrained(folder)
     return registry.load(folder)
+
+
+def taught(tasks: TextDomain | ImageDomain, writing: Writing, seed: int) -> FittedHypernetwork:
+    """Train a hypernetwork on the tasks of a domain, or find the one that was.
+
+    Args:
+        tasks: what is learned, all of it.
+        writing: how.
+        seed: names the fit.
+
+    Returns:
+        The generator.
+    """
+    seen = digest(*(json.dumps([name, tasks.sentence(name), tasks.made_of(name)]) for name in tasks.names))
+    made_by = {"method": FittedHypernetwork.name, "tasks": seen, "finetuning": asdict(tasks.spec) | {"tasks": ()}}
+    where = {"device": devices.device().type, "precision": devices.precision()}
+    folder = artifacts.address("generators", made_by | where | {"writing": asdict(writing), "seed": seed})
+    with artifacts.making(folder) as work:
+        if work:
+            FittedHypernetwork.fit(tasks, writing, seed, work).save_pretrained(folder)
+    return FittedHypernetwork.from_pretrained(folder)
+
+
+def last_checkpoints(runs: Sequence[Path]) -> Tensor:
+    """Return the (n, K) last checkpoints of runs."""
+    rows = [np.array(tensor_files.open_matrix(run / "vectors.safetensors")[-1]) for run in runs]
+    return torch.from_numpy(np.stack(rows))

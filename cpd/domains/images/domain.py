@@ -26,15 +26,18 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from cpd import features
-from cpd.domains.domain import Domain, model_identity, model_name
-from cpd.domains.images import albums, base_model, pixart
-from cpd.domains.images.albums import Album
+from cpd.conditions import ConditionEncoder
+from cpd.domains.domain import Domain, digest, model_identity, model_name
+from cpd.domains.embeddings import Embeddings
+from cpd.domains.images import albums, base_model, pixart, telling
+from cpd.domains.images.albums import Album, EmojiAlbum
 from cpd.domains.images.captions import Captions
 from cpd.domains.images.pixart import CHUNK, PixArt
-from cpd.domains.images.shown import shown
+from cpd.domains.images.shown import MOST, shown
 from cpd.domains.settings import Finetuning
+from cpd.domains.told import Shape
 from cpd.measures import frechet
-from cpd.runtime import artifacts, devices
+from cpd.runtime import artifacts, devices, tensor_files
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of PixArt's self- and cross-attention
 STEPS = 200  # of fine-tuning a style
@@ -69,24 +72,26 @@ class ImageDomain(Domain):
     Args:
         spec: base model, styles (``tasks``), LoRA and numbers of pictures.
         album: captioned pictures in styles; the training styles of the suite where it is not given.
+        draws: folders of pictures that each style is told by.
 
     Raises:
         ValueError: if a style is not in the album, or other targets than ``attention`` are asked for.
     """
 
-    def __init__(self, spec: Finetuning, album: Album | None = None) -> None:
+    def __init__(self, spec: Finetuning, album: Album | None = None, draws: int = DRAWS) -> None:
         if spec.targets != "attention":
             raise ValueError(f"targets is {spec.targets!r}; on pictures adapters go to 'attention' only")
         super().__init__(spec)
         self.album = album or albums.album(spec.suite, "training")
         if unknown := [name for name in spec.tasks if name not in self.album.names]:
             raise ValueError(f"no style {unknown[0]!r}; there are {', '.join(self.album.names)}")
+        self.draws = draws
         self._latents: dict[str, Tensor] = {}
         self._real: dict[tuple[str, str], Tensor] = {}
         self._identities: dict[str, str] = {}
 
-    def __reduce__(self) -> tuple[type[ImageDomain], tuple[Finetuning, Album]]:
-        return ImageDomain, (self.spec, self.album)
+    def __reduce__(self) -> tuple[type[ImageDomain], tuple[Finetuning, Album, int]]:
+        return ImageDomain, (self.spec, self.album, self.draws)
 
     @property
     def names(self) -> list[str]:
@@ -133,6 +138,68 @@ class ImageDomain(Domain):
         first, skipped = divmod(step * size, count)
         epochs = range(first, first + (skipped + size - 1) // count + 1)
         return np.concatenate([_permutation(count, seed, epoch) for epoch in epochs])[skipped:][:size]
+
+    @property
+    def told_shape(self) -> Shape:
+        """What the numbers of a condition are: mean features of pictures, a sentence's embedding, which of both."""
+        return telling.shape(self.embeddings.size)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Embeddings of sentences."""
+        return Embeddings(ConditionEncoder("description").encode)
+
+    def kind(self, task: str) -> str:
+        """Return the kind of task that all styles are."""
+        return "style"
+
+    def prepare(self) -> None:
+        """Draw, encode and look at the training pictures of all styles, on every core, and keep what comes of it."""
+        missing = [name for name in self.names if name not in self._latents]
+        if not missing or not isinstance(self.album, EmojiAlbum):
+            return
+        spec = {"pictures": digest(*(self.album.identity(name) for name in missing)), "base": self._base, "told": TOLD}
+        folder = artifacts.address("prepared", spec | {"device": self.device.type})
+        with artifacts.making(folder, spec) as partial:
+            if partial:
+                drawn = albums.rendered(self.album, missing, "train", self.painter.size)
+                latents = torch.stack([self.painter.latents(pictures) for pictures in drawn.values()])
+                seen = torch.stack([features.features(pictures[:TOLD]) for pictures in drawn.values()])
+                tensor_files.write_tensors(partial / "prepared.safetensors", {"latents": latents, "features": seen})
+        found = tensor_files.read_tensors(folder / "prepared.safetensors")
+        for name, latents, seen in zip(missing, found["latents"], found["features"], strict=True):
+            self._latents[name], self._real[name, "train"] = latents, seen
+
+    def sentence(self, task: str) -> str:
+        """Return the sentence that a style is asked with."""
+        return self.album.sentence(task)
+
+    def asked(self, task: str) -> Tensor:
+        """Return the (C,) condition that tells that sentence and nothing else."""
+        return telling.told(self.embeddings, self.sentence(task))
+
+    def lesson(self, task: str, count: int, random: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+        """Draw training pictures of a style, and tell the style by others of its pictures, a sentence, or both.
+
+        Args:
+            task: name of the style.
+            count: b, of the pictures.
+            random: which pictures, what is told.
+
+        Returns:
+            (C,) condition; (b,) training pictures.
+        """
+        pictures = len(self.latents(task))
+        rows = random.choice(pictures, count, replace=pictures < 2 * count)
+        kind = str(random.choice(["pictures", "sentence", "both"], p=(0.5, 0.2, 0.3)))
+        seen, sentence = None, ""
+        free = np.setdiff1d(np.arange(len(self.real(task, "train"))), rows)
+        if kind != "sentence" and len(free):
+            most = int(random.integers(1, min(MOST, len(free)) + 1))
+            seen = self.real(task, "train")[random.choice(free, most, replace=False)]
+        if kind != "pictures" or seen is None:
+            sentence = str(random.choice(self.album.phrasings(task)))
+        return telling.told(self.embeddings, sentence, seen), rows
 
     def loss(
         self,
@@ -254,18 +321,20 @@ class ImageDomain(Domain):
             model = DummyClassifier()  # of one style every picture is
         return model.fit(torch.cat(list(seen.values())).numpy(), labels)
 
-    def conditions(self, kind: str, split: str = "train", draws: int = DRAWS) -> dict[str, list[str]]:
+    def conditions(self, kind: str, split: str = "train", draws: int | None = None) -> dict[str, list[str]]:
         """Return what a generator may be told of each style.
 
         Args:
             kind: "images": folders of pictures in the style, eight, seven, ... one, eight, ...; else its sentence.
             split: whose pictures.
-            draws: how many folders of each style.
+            draws: how many folders of each style, as many as the domain has if not given.
         """
         if kind != "images":
             return {name: [self.album.sentence(name)] for name in self.names}
         drawn = {name: self.album.pictures(name, split, self.painter.size) for name in self.names}
-        return {name: [shown(pictures, draw) for draw in range(draws)] for name, pictures in drawn.items()}
+        return {
+            name: [shown(pictures, draw) for draw in range(draws or self.draws)] for name, pictures in drawn.items()
+        }
 
     def captions(self, task: str, split: str) -> Captions:
         """Return the captions of a split, encoded."""

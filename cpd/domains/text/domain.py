@@ -9,7 +9,7 @@ Source: ours; batches of rows of like length as in transformers' Trainer (``grou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,15 +21,22 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from cpd.conditions import PACKAGED, ConditionEncoder
 from cpd.domains.domain import Domain, digest, model_identity
+from cpd.domains.embeddings import Embeddings
 from cpd.domains.settings import Finetuning
-from cpd.domains.text import glue, packaged
+from cpd.domains.text import diagnoses, glue, packaged, telling
 from cpd.domains.text.encoders import architecture, lora_model, source, tokenizer
-from cpd.domains.text.tasks import Metric, Splits, TextTask, splits
+from cpd.domains.text.tasks import Metric, Split, Splits, TextTask, splits
 from cpd.domains.text.tokens import Tokens, batch, encode
-from cpd.runtime import devices
+from cpd.domains.told import Shape
+from cpd.runtime import artifacts, devices, tensor_files
 
-SUITES: dict[str, tuple[TextTask, ...]] = {"packaged": packaged.TASKS, "glue": glue.TASKS}
+SUITES: dict[str, Callable[[], tuple[TextTask, ...]]] = {
+    "packaged": lambda: packaged.TASKS,
+    "glue": lambda: glue.TASKS,
+    "diagnoses": diagnoses.tasks,
+}
 EXAMPLES = 4  # labelled rows in one few-shot condition
 DRAWS = 8  # few-shot conditions per task
 ROWS = 64  # of a split that go through the base encoder at a time, and how many adapters side by side
@@ -51,7 +58,7 @@ class TextDomain(Domain):
         if cards is None and spec.suite not in SUITES:
             raise ValueError(f"{spec.suite!r} is no suite of text; there are {', '.join(SUITES)}")
         super().__init__(spec)
-        table = {card.name: card for card in (SUITES[spec.suite] if cards is None else cards)}
+        table = {card.name: card for card in (SUITES[spec.suite]() if cards is None else cards)}
         if unknown := [name for name in spec.tasks if name not in table]:
             raise ValueError(f"no task {unknown[0]!r} in suite {spec.suite}; there are {', '.join(table)}")
         self.table, self.cards = table, {name: table[name] for name in spec.tasks or table}
@@ -93,7 +100,9 @@ class TextDomain(Domain):
         return lora_model(self.spec, self.outputs, training)
 
     def shortened(self, model: nn.Module) -> nn.Module:
-        """Carry only the first token on from the last attention: a classification head reads no other."""
+        """Carry only the first token on from the last attention, where the head reads no other."""
+        if self.spec.pooling == "mean":
+            return model
         encoder: Any = model.base_model
         encoder.encoder.layer[-1].attention.output.register_forward_pre_hook(
             lambda _, given: tuple(x[:, :1] for x in given)
@@ -108,6 +117,10 @@ class TextDomain(Domain):
     def steps(self, task: str) -> int:
         """Return the number of fine-tuning steps of a task."""
         return max(2, round(self._card(task).steps * self.spec.scale))
+
+    def selects(self, task: str) -> bool:
+        """Tell whether a task has enough rows for a selection split."""
+        return len(self.splits(task).select) > 0
 
     def splits(self, task: str) -> Splits:
         """Return a task's training, selection and report rows."""
@@ -151,6 +164,63 @@ class TextDomain(Domain):
             self._orders[key] = order[torch.randperm(batches, generator=random).numpy()]
         return self._orders[key][number]
 
+    @property
+    def told_shape(self) -> Shape:
+        """What the numbers of a condition are that a hypernetwork is told."""
+        return telling.shape(self.embeddings.size, self.outputs)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Embeddings of what is told."""
+        return Embeddings(ConditionEncoder("description").encode)
+
+    def prepare(self) -> None:
+        """Embed all that may be told of the tasks, and encode their training rows: once, and all at a time."""
+        told = {text for card in self.cards.values() for text in (card.description, *card.phrasings)}
+        shown = {telling.joined(text) for name in self.names for text in self.splits(name).train.texts}
+        texts = sorted(told | shown, key=lambda text: (len(text), text))
+        spec = {"encoder": PACKAGED, "texts": digest(texts), "device": self.device.type}
+        folder = artifacts.address("embeddings", spec)
+        with artifacts.making(folder, spec) as partial:
+            if partial:
+                tensor_files.write_tensors(partial / "embeddings.safetensors", {"embeddings": self.embeddings(texts)})
+        found = tensor_files.read_tensors(folder / "embeddings.safetensors")["embeddings"]
+        self.embeddings.know(texts, found)
+        for name in self.names:
+            self._encoded(name, "train")
+
+    def kind(self, task: str) -> str:
+        """Return the kind of question that a task is."""
+        return self._card(task).kind
+
+    def sentence(self, task: str) -> str:
+        """Return the sentence that a task is asked with."""
+        return self._card(task).description
+
+    def asked(self, task: str) -> Tensor:
+        """Return the (C,) condition that tells that sentence and nothing else."""
+        return self.tell(task, self.sentence(task))
+
+    def tell(self, task: str, sentence: str = "", rows: Split | None = None) -> Tensor:
+        """Return the (C,) condition of a task that is told by a sentence, by labelled rows, or by both."""
+        return telling.Told.of(self._card(task), sentence, rows).vector(self.embeddings, self.outputs)
+
+    def lesson(self, task: str, count: int, random: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+        """Draw training rows of a task to ask about, and tell the task without them.
+
+        Args:
+            task: its name.
+            count: b, of the rows.
+            random: which rows, what is told.
+
+        Returns:
+            (C,) condition; (b,) rows.
+        """
+        train = self.splits(task).train
+        rows = random.choice(len(train), count, replace=len(train) < 2 * count)
+        told = telling.draw(self._card(task), train, random, rows)
+        return told.vector(self.embeddings, self.outputs), rows
+
     def loss(
         self,
         vectors: Tensor,
@@ -169,20 +239,43 @@ class TextDomain(Domain):
         Returns:
             (G,) means over the b rows.
         """
-        groups, base = len(tasks), self.base(training=True)
-        inputs = batch(
-            [(self._encoded(task, "train"), own) for task, own in zip(tasks, rows, strict=True)], self.device
-        )
-        labels = np.stack([self.splits(task).train.labels[own] for task, own in zip(tasks, rows, strict=True)])
         random = generators and [devices.generator_on(self.device, each) for each in generators]
+        tokens = [self._encoded(task, "train") for task in tasks]
+        labels = [self.splits(task).train.labels for task in tasks]
+        found = []
+        for chosen in self._by_length(tokens, rows):
+            logits = self._passed(vectors, list(zip(tokens, chosen, strict=True)), random)
+            own = np.stack([each[index] for each, index in zip(labels, chosen, strict=True)])
+            cards = [self._card(task) for task in tasks]
+            found.append(_losses(logits, torch.from_numpy(own).to(self.device), cards))
+        return torch.cat(found, dim=1).mean(dim=1)
+
+    def _by_length(self, tokens: Sequence[Tokens], rows: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """Return the rows of all groups, in two parts where that saves padding: the shorter ones, and the longer ones.
+
+        Where there is dropout they stay together: its masks are drawn row after row.
+        """
+        if self.spec.dropout or len(rows[0]) < 2:
+            return [list(rows)]
+        ordered = [own[np.argsort(of.lengths[own], kind="stable")] for of, own in zip(tokens, rows, strict=True)]
+        half = len(rows[0]) // 2
+        return [[own[:half] for own in ordered], [own[half:] for own in ordered]]
+
+    def _passed(
+        self,
+        vectors: Tensor,
+        parts: Sequence[tuple[Tokens, np.ndarray]],
+        generators: Sequence[torch.Generator] | None,
+    ) -> Tensor:
+        """Return (G, b, outputs) logits of b rows of each group, for a gradient."""
         with (
             devices.autocast(self.precision, self.device),
-            base.carrying(vectors.to(self.device), len(rows[0]), random) as model,
+            self.base(training=True).carrying(vectors.to(self.device), len(parts[0][1]), generators) as model,
         ):
-            logits = model(**inputs).logits.float().unflatten(0, (groups, -1))  # (G, b, outputs)
-        return _losses(logits, torch.from_numpy(labels).to(self.device), [self._card(task) for task in tasks])
+            logits: Tensor = model(**batch(parts, self.device)).logits
+        return logits.float().unflatten(0, (len(parts), -1))
 
-    def predict(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
+    def logits(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
         """Run many adapters over a split, each adapter once, in float32.
 
         Args:
@@ -191,25 +284,30 @@ class TextDomain(Domain):
             split: "select" or "report".
 
         Returns:
-            (n, rows) class index, or number for a regression.
+            (n, rows, outputs) float32, outputs of the task.
         """
         keys = [(task, split, hashlib.sha256(vector.cpu().numpy().tobytes()).hexdigest()) for vector in vectors]
         missing = {key: vector for key, vector in zip(keys, vectors, strict=True) if key not in self._known}
         for some in _parts(list(missing), ADAPTERS[self.device.type]):
-            predicted = self._predict(task, torch.stack([missing[key] for key in some]), split)
-            self._known |= dict(zip(some, predicted, strict=True))
+            found = self._logits(task, torch.stack([missing[key] for key in some]), split)
+            self._known |= dict(zip(some, found, strict=True))
         return np.stack([self._known[key] for key in keys])
 
     @torch.inference_mode()
-    def _predict(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
-        card, tokens, groups = self._card(task), self._encoded(task, split), len(vectors)
-        predicted, order = np.zeros((groups, len(tokens.lengths))), np.argsort(tokens.lengths, kind="stable")
-        for rows in _parts(order, ROWS):
+    def _logits(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
+        outputs, tokens, groups = self._card(task).outputs, self._encoded(task, split), len(vectors)
+        found = np.zeros((groups, len(tokens.lengths), outputs), np.float32)
+        for rows in _parts(np.argsort(tokens.lengths, kind="stable"), ROWS):
             inputs = {name: x.repeat(groups, 1) for name, x in batch([(tokens, rows)], self.device).items()}
             with self.base(training=False).carrying(vectors.to(self.device), len(rows)) as model:
-                logits = model(**inputs).logits.unflatten(0, (groups, -1))[..., : card.outputs]
-            predicted[:, rows] = (logits.argmax(2) if card.classes else logits[..., 0]).cpu().numpy()
-        return predicted
+                logits = model(**inputs).logits.unflatten(0, (groups, -1))[..., :outputs]
+            found[:, rows] = logits.cpu().numpy()
+        return found
+
+    def predict(self, task: str, vectors: Tensor, split: str) -> np.ndarray:
+        """Return the (n, rows) class index of (n, K) adapters, or the number for a regression, on a split."""
+        logits = self.logits(task, vectors, split)
+        return np.asarray(logits.argmax(2) if self._card(task).classes else logits[..., 0])
 
     def score(self, task: str, vectors: Tensor, split: str, metric: Metric | None = None) -> np.ndarray:
         """Score many adapters on a split.
@@ -254,7 +352,7 @@ class TextDomain(Domain):
 
 
 def _losses(logits: Tensor, labels: Tensor, cards: Sequence[TextTask]) -> Tensor:
-    """Return (G,) losses of (G, b, outputs) logits; a task does not see the logits of classes that it has not got."""
+    """Return (G, b) losses of (G, b, outputs) logits; a task does not see the logits of classes that it has not got."""
     widths = torch.tensor([card.outputs for card in cards], device=logits.device)
     numbers = torch.tensor([not card.classes for card in cards], device=logits.device)
     absent = torch.arange(logits.shape[2], device=logits.device) >= widths[:, None]  # (G, outputs)
@@ -262,7 +360,7 @@ def _losses(logits: Tensor, labels: Tensor, cards: Sequence[TextTask]) -> Tensor
     classes = torch.where(numbers[:, None], 0, labels).long()
     entropy = functional.cross_entropy(own.flatten(0, 1), classes.flatten(), reduction="none").view(labels.shape)
     square = (logits[..., 0] - labels.to(logits)) ** 2
-    return torch.where(numbers[:, None], square, entropy).mean(dim=1)
+    return torch.where(numbers[:, None], square, entropy)
 
 
 def _parts(items: Any, size: int) -> list[Any]:

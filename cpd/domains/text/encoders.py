@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from transformers.utils import logging
 
 from cpd.domains.domain import model_name
 from cpd.domains.settings import Finetuning
+from cpd.domains.text.pooled import MeanPooled
 from cpd.runtime import devices
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -86,6 +88,7 @@ def source(base: str) -> str:
     raise ValueError(f"no encoder {base!r}; there are {', '.join(ENCODERS)}, or give the folder of a saved model")
 
 
+@cache
 def architecture(base: str) -> Architecture:
     """Return where LoRA goes in a base encoder.
 
@@ -120,6 +123,8 @@ def lora_model(spec: Finetuning, outputs: int, training: bool) -> PeftModel:
         ValueError: if the encoder is unknown or incomplete, or its architecture is not in :data:`ARCHITECTURES`.
     """
     where, place = source(spec.base), architecture(spec.base)
+    if spec.pooling == "mean":
+        return _mean_pooled(spec, outputs, training)
     config = AutoConfig.from_pretrained(where, num_labels=outputs)
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "classifier_dropout"):
         if hasattr(config, name):
@@ -134,6 +139,15 @@ def lora_model(spec: Finetuning, outputs: int, training: bool) -> PeftModel:
     for name, parameter in model.named_parameters():
         parameter.requires_grad = "lora_" in name or (".modules_to_save." in name and _is_head(name, place))
     return model
+
+
+def _mean_pooled(spec: Finetuning, outputs: int, training: bool) -> PeftModel:
+    place = architecture(spec.base)
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(spec.init_seed)
+        base = MeanPooled(source(spec.base), outputs, _attention(place, training))
+        base.config.name_or_path = base.name_or_path = public_name(spec.base)
+        return get_peft_model(base, _lora_config(spec, place, ["classifier"]))
 
 
 @contextmanager

@@ -276,14 +276,14 @@ def test_encoder_without_its_weights_is_refused(bases: dict[str, Path], tmp_path
 
 
 def test_suites_are_the_documented_ones() -> None:
-    assert [task.name for task in SUITES["packaged"]] == [
+    assert [task.name for task in SUITES["packaged"]()] == [
         "movies", "products", "tweets", "editorials", "spam", "questions",
     ]  # fmt: skip
-    assert {task.name: task.metric for task in SUITES["glue"]} == {
+    assert {task.name: task.metric for task in SUITES["glue"]()} == {
         "sst2": tasks.accuracy, "rte": tasks.accuracy, "mrpc": tasks.f1, "cola": tasks.matthews, "qnli": tasks.accuracy,
         "stsb": tasks.pearson,
     }  # fmt: skip
-    assert all(task.description.strip() for tasks in SUITES.values() for task in tasks)
+    assert all(task.description.strip() for tasks in SUITES.values() for task in tasks())
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_packaged_tasks_are_read_from_the_wheel(wheel: None) -> None:
     rows, _ = packaged.spam()
     assert rows.texts == [("see you, later",), ("WIN now",)] and rows.labels.tolist() == [0, 1]
     rows, report = packaged.questions()
-    names = SUITES["packaged"][-1].classes
+    names = SUITES["packaged"]()[-1].classes
     assert rows.texts == [("Who wrote it ?",), ("When ?",)] and report is None
     assert [names[label] for label in rows.labels] == ["person", "number"]
 

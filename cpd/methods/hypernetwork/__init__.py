@@ -1,0 +1,1 @@
+"""A network that writes adapters, trained through the loss of the tasks."""

@@ -1,0 +1,118 @@
+"""Training a hypernetwork: it writes adapters for some tasks, and the base model's loss is what teaches it.
+
+There is no zoo. What is told of a task, its rows and its loss are the domain's.
+
+Source: arXiv 2506.06105, section 3 (training through the task's loss rather than on adapters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+
+from cpd.adapters.layout import AdapterLayout
+from cpd.domains.told import FLAGS, Shape
+from cpd.methods.hypernetwork.network import Hypernetwork
+from cpd.methods.hypernetwork.settings import Writing
+from cpd.runtime import devices
+from cpd.runtime.training import Plan, train
+
+
+class Teaching(Protocol):
+    """What a hypernetwork needs of a domain."""
+
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def layout(self) -> AdapterLayout: ...
+    @property
+    def told_shape(self) -> Shape: ...
+    def untrained(self) -> Tensor: ...
+    def prepare(self) -> None: ...
+    def sentence(self, task: str) -> str: ...
+    def asked(self, task: str) -> Tensor: ...
+    def kind(self, task: str) -> str: ...
+    def lesson(self, task: str, count: int, random: np.random.Generator) -> tuple[Tensor, np.ndarray]: ...
+    def loss(
+        self,
+        vectors: Tensor,
+        tasks: Sequence[str],
+        rows: Sequence[np.ndarray],
+        generators: Sequence[torch.Generator] | None,
+    ) -> Tensor: ...
+
+
+def fit(domain: Teaching, how: Writing, seed: int, folder: Path) -> tuple[Hypernetwork, list[float]]:
+    """Train a network through the loss of a domain's tasks.
+
+    Args:
+        domain: whose tasks are learned, all of them.
+        how: sizes, steps and rates.
+        seed: of initialization, tasks, rows, conditions and noise.
+        folder: keeps the training state.
+
+    Returns:
+        The network, and its loss in each step.
+    """
+    domain.prepare()
+    network = initial(domain.layout, domain.untrained(), domain.told_shape, how, seed)
+    _standardize(network, domain, seed)
+    chances, names = _chances(domain), domain.names
+
+    def loss(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
+        random = np.random.default_rng((seed, step, PartialState().process_index))
+        tasks = [names[i] for i in random.choice(len(names), how.tasks, p=chances)]
+        told, rows = zip(*(domain.lesson(task, how.rows, random) for task in tasks), strict=True)
+        conditions = _disturbed(torch.stack(told), domain.told_shape, how.cond_noise, generator)
+        noise = [torch.Generator().manual_seed(int(n)) for n in torch.randint(2**62, (how.tasks,), generator=generator)]
+        return domain.loss(module(conditions.to(devices.device())), tasks, rows, noise).mean()
+
+    plan = Plan(how.steps, how.learning_rate, warmup=max(1, how.steps // 20), ema=how.ema, save_every=200)
+    return network, train(network, loss, plan, seed, folder / ".hypernetwork", "hypernetwork")
+
+
+def initial(layout: AdapterLayout, start: Tensor, shape: Shape, how: Writing, seed: int) -> Hypernetwork:
+    """Return a network before it learns, the same one for equal arguments; the global random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Hypernetwork(layout, start, shape, how)
+
+
+def _chances(domain: Teaching) -> np.ndarray:
+    """Return how often each task is drawn: a kind with four times as many tasks is drawn twice as often."""
+    kinds = [domain.kind(task) for task in domain.names]
+    weights = np.array([kinds.count(kind) ** -0.5 for kind in kinds])
+    return weights / weights.sum()
+
+
+def _standardize(network: Hypernetwork, domain: Teaching, seed: int) -> None:
+    """Measure what is told of the tasks as a whole, so that the network sees coordinates of mean 0 and size 1.
+
+    What is the same for all stays as it is.
+    """
+    random = np.random.default_rng(seed)
+    about, _ = domain.told_shape.cut(torch.stack([domain.lesson(task, 1, random)[0] for task in domain.names]))
+    network.mean.copy_(about.mean(dim=0))
+    spread = about.std(dim=0, correction=0)
+    network.std.copy_(torch.where(spread > 1e-3, spread, 1))
+
+
+def _disturbed(told: Tensor, shape: Shape, by: float, generator: torch.Generator) -> Tensor:
+    """Add noise to every embedding, in units of its own length."""
+
+    def noisy(x: Tensor) -> Tensor:
+        return x + by * x.norm(dim=-1, keepdim=True) * torch.randn(x.shape, generator=generator) / x.shape[-1] ** 0.5
+
+    about, classes = shape.cut(told)
+    *embedded, flags = about.split([*shape.embedded, shape.flags], dim=1)
+    about = torch.cat([*map(noisy, embedded), flags], dim=1)
+    if not shape.classes:
+        return about
+    words, examples, flags = classes.split([shape.each, shape.each, FLAGS], dim=2)
+    return torch.cat([about, torch.cat([noisy(words), noisy(examples), flags], dim=2).flatten(1)], dim=1)

@@ -1,0 +1,1 @@
+"""Tasks and styles that nothing was trained on."""

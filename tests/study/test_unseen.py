@@ -1,0 +1,93 @@
+"""The study of tasks and styles that nothing was trained on: what an arm is told, its scores, and that it goes on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cpd.domains.text import diagnoses
+from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
+from cpd.study.unseen import scored, tasks
+
+
+@pytest.fixture(autouse=True)
+def own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path / "artifacts"))
+
+
+def card(name: str, kind: str = "topic", tier: str = "test", classes: tuple[str, ...] = YES_NO) -> TextTask:
+    def load() -> tuple[Split, Split]:
+        rows = Split([(f"{name} {i}",) for i in range(40)], np.arange(40) % len(classes))
+        return rows.rows(np.arange(20)), rows.rows(np.arange(20, 40))
+
+    return TextTask(name, f"Is it {name}?", classes, accuracy, 5, load, (name, f"of {name}"), kind, tier)
+
+
+def test_scores_are_of_the_order_of_the_rows_and_of_the_side_they_are_on() -> None:
+    labels = np.array([0, 0, 1, 1])
+    logits = np.array([[0, -3], [0, -1], [0, -2], [0, 5.0]])
+    assert tasks.judged(logits, labels) == tasks.Scores(auc=0.75, accuracy=0.75)
+    assert tasks.judged(-logits, labels).auc == 0.25
+    three = np.eye(3)[[0, 1, 2, 2]]
+    assert tasks.judged(three, np.array([0, 1, 2, 2])) == tasks.Scores(1.0, 1.0)
+    assert tasks.judged(np.roll(three, 1, axis=1), np.array([0, 1, 2, 2])).accuracy == 0.0
+
+
+def test_examples_are_none_of_the_report_and_another_draw_shows_others() -> None:
+    own = card("gout")
+    shown, other = tasks.few(own, 4, 0), tasks.few(own, 4, 1)
+    assert np.bincount(shown.labels).tolist() == [4, 4]
+    assert not set(shown.texts) & set(own.load()[1].texts) and set(shown.texts) != set(other.texts)
+    assert set(shown.texts) == set(tasks.few(own, 4, 0).texts)
+
+
+def test_a_reader_sees_each_text_beside_a_phrasing_that_is_not_asked_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = [card("gout"), card("mumps")]
+    read, _ = tasks._together(cards, sentence=True)
+    bare, _ = tasks._together(cards, sentence=False)
+    assert [text for _, text in read.texts] == [text for (text,) in bare.texts]
+    assert {told for told, _ in read.texts} == {"gout", "of gout", "mumps", "of mumps"}
+    assert all(told.split()[-1] == text.split()[0] for told, text in read.texts)
+    rows, report = tasks._paired(cards[0], sentence=True)
+    assert report is not None and {told for told, _ in rows.texts + report.texts} == {"Is it gout?"}
+
+
+def test_another_tasks_condition_is_of_the_same_tier_and_form_and_never_the_own() -> None:
+    study = object.__new__(tasks.Study)
+    three = ("a", "b", "c")
+    study.unseen = [card("gout"), card("side", "side", classes=three), card("mumps"), card("eye", "eye", classes=three)]
+    assert study.others() == [2, 3, 0, 1]
+
+
+def test_what_is_asked_is_a_few_of_each_kind_and_what_is_learned_is_of_all_kinds() -> None:
+    cards = [card(f"topic {i}") for i in range(5)] + [card("left", "side"), card("acute", "course")]
+    assert [c.name for c in tasks._of_each_kind(cards, 2)] == ["topic 0", "topic 1", "left", "acute"]
+    assert {c.kind for c in tasks._some(cards, 3)} == {"topic", "side", "course"}
+    assert tasks._some(cards, None) == cards and len(tasks._of_each_kind(cards, None)) == 7
+
+
+def test_nothing_unseen_is_learned() -> None:
+    study = tasks.Study(replace(tasks.Unseen(), learned=50, asked=2))
+    assert {c.tier for c in study.training} == {"training"} and {c.tier for c in study.unseen} == {"test", "apart"}
+    assert {c.name for c in study.training} <= set(diagnoses.of_tier("training"))
+
+
+def test_an_arm_is_scored_once_and_others_are_added() -> None:
+    asked: list[list[str]] = []
+
+    def score(names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
+        asked.append(list(names))
+        return {name: {"task": {"auc": 0.5}} for name in names}
+
+    made_by = {"size": 1}
+    assert scored.scores(made_by, 0, ["a", "b"], score)["b"]["task"]["auc"] == 0.5  # type: ignore[arg-type]
+    scored.scores(made_by, 0, ["a", "b", "c"], score)  # type: ignore[arg-type]
+    scored.scores(made_by, 1, ["a"], score)  # type: ignore[arg-type]
+    scored.scores({"size": 2}, 0, ["a"], score)  # type: ignore[arg-type]
+    assert asked == [["a", "b"], ["c"], ["a"], ["a"]]
+
+
+def test_pictures_are_kept_as_they_are() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    assert np.array_equal(scored.unpacked(scored.packed(pictures)), pictures)
