@@ -97,7 +97,7 @@ def ridge(conditions: Tensor, adapters: Tensor, asked: Tensor) -> Tensor:
     return weights + (1 - weights.sum()) / len(weights)
 
 
-def neighbours(conditions: Tensor, adapters: Tensor, asked: Tensor) -> Tensor:
+def k_nearest(conditions: Tensor, adapters: Tensor, asked: Tensor) -> Tensor:
     """Weigh the tasks with the nearest conditions alike, and no others."""
     away, n = torch.cdist(conditions, conditions), len(conditions)
     away.fill_diagonal_(float("inf"))
@@ -118,6 +118,6 @@ MIXTURES = {
     mixture.name: mixture
     for mixture in (
         Mixture("ridge", last_checkpoints, weigh=ridge),
-        Mixture("neighbours", last_checkpoints, weigh=neighbours),
+        Mixture("k_nearest", last_checkpoints, weigh=k_nearest),
     )
 }

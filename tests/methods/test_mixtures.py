@@ -60,12 +60,12 @@ def test_ridge_chooses_the_penalty_with_the_least_error_on_an_adapter_that_is_le
 def test_neighbours_are_averaged_and_how_many_is_chosen_by_what_is_left_out() -> None:
     conditions = torch.arange(20.0)[:, None]
     smooth, steps = conditions.repeat(1, 2), (conditions // 10).repeat(1, 2)
-    near = mixtures.neighbours(conditions, smooth, torch.tensor([4.1]))
+    near = mixtures.k_nearest(conditions, smooth, torch.tensor([4.1]))
     assert float(near.sum()) == pytest.approx(1) and near[4] > 0 and near[19] == 0
     assert (near > 0).sum() <= 3, "adapters that change with the condition are averaged over few"
     random = torch.randn(20, 50, generator=torch.Generator().manual_seed(0))
-    assert (mixtures.neighbours(conditions, random, torch.tensor([4.1])) > 0).sum() >= 8
-    assert (mixtures.neighbours(conditions, steps, torch.tensor([15.0]))[:10] == 0).all()
+    assert (mixtures.k_nearest(conditions, random, torch.tensor([4.1])) > 0).sum() >= 8
+    assert (mixtures.k_nearest(conditions, steps, torch.tensor([15.0]))[:10] == 0).all()
 
 
 @pytest.mark.parametrize("name", list(mixtures.MIXTURES))

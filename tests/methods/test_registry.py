@@ -41,7 +41,7 @@ def test_a_generator_that_does_not_say_is_of_cond_pdiff(tmp_path: Path, monkeypa
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    known = "there are cond_pdiff, hypernetwork, run_soup, soup, gaussian, noisy_soup, by_condition, ridge, neighbours"
+    known = "there are cond_pdiff, hypernetwork, run_soup, soup, gaussian, noisy_soup, by_condition, ridge, k_nearest"
     with pytest.raises(ValueError, match=f"no method 'magic'; {known}"):
         registry.fit("magic", zoo(), QUICK, 0, tmp_path)
     folder = registry.fit("soup", zoo(), QUICK, 0, tmp_path).save_pretrained(tmp_path / "saved")

