@@ -45,6 +45,14 @@ def cpd() -> None:
 
     Each of new/000, new/001, ... loads with peft.PeftModel.from_pretrained(base_model, "new/000").
 
+    Or begin with labelled texts of many tasks, and no adapters:
+
+    \b
+      tables/conditions.yaml                   as above
+      tables/movies/train.csv                  text,label
+      cpd fit tables --method hypernetwork --held-out movies --out writer
+      cpd evaluate tables writer
+
     Completion in bash, for example: eval "$(_CPD_COMPLETE=bash_source cpd)"
     """
 

@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +39,11 @@ SCORED = (
     *("original", "training", "reconstruction", "generated", OTHER, "nearest"),
     *("soup", "run_soup", "gaussian", "noisy_soup"),
 )
-LOOK_UPS = ("nearest", "soup", "run_soup")  # what costs nothing
+LOOK_UPS = {
+    "nearest": "looking up the nearest training adapter",
+    "soup": "averaging each task's training runs",
+    "run_soup": "averaging the checkpoints of one run",
+}  # what costs nothing, in plain words
 
 
 @dataclass(frozen=True)
@@ -164,19 +168,24 @@ def above(found: Scores, arm: str, other: str) -> Interval | None:
     return Interval(away, float(low), float(high), min(len(a), len(b)))
 
 
-def verdict(found: Scores) -> str:
-    """Say in plain words whether generating is worth it: is it above the best of what costs nothing?"""
-    there = {arm: value for arm in LOOK_UPS if (value := above(found, "generated", arm))}
+def verdict(found: Scores, free: Mapping[str, str] = LOOK_UPS) -> str:
+    """Say in plain words whether generating is worth it: is it above the best of what costs nothing?
+
+    Args:
+        found: scores.
+        free: arms that cost nothing -> in plain words.
+    """
+    there = {arm: value for arm in free if (value := above(found, "generated", arm))}
     if not there:
         return "Nothing can be said: no generated adapter was scored beside a look-up."
     best, away = min(there.items(), key=lambda item: item[1].mean)
-    name = {"nearest": "looking up the nearest training adapter", "soup": "averaging each task's training runs"}
-    plain = name.get(best, "averaging the checkpoints of one run")
+    plain = free[best]
     figures = f"generated minus that: {away.mean:+.3g}, 95 % interval {away.low:.3g} to {away.high:.3g}"
     if away.low > 0:
         said = f"Generated adapters score higher than {plain} ({figures})."
     elif away.high < 0:
-        said = f"Generated adapters score lower than {plain} ({figures}): a look-up is better."
+        better = "a look-up" if free is LOOK_UPS else "that"
+        said = f"Generated adapters score lower than {plain} ({figures}): {better} is better."
     else:
         said = f"{plain[0].upper()}{plain[1:]} does as well, as far as can be told ({figures})."
     if (other := above(found, "generated", OTHER)) and other.low <= 0:
@@ -184,10 +193,10 @@ def verdict(found: Scores) -> str:
     return said
 
 
-def table(found: Scores) -> list[dict[str, Any]]:
+def table(found: Scores, arms: Iterable[str] = SCORED) -> list[dict[str, Any]]:
     """Return a row for each arm: its mean, how much generated adapters score above it, and how many were scored."""
     rows = []
-    for arm in SCORED:
+    for arm in arms:
         if own := mean(found, arm):
             away = None if arm == "generated" else above(found, "generated", arm)
             count = sum(len(each.get(arm, ())) for each in found.scores.values())

@@ -20,13 +20,20 @@ ROOMS: dict[str, tuple[int, set[str]]] = {  # floor, and the rooms that are impo
     "domains": (4, {"runtime", "diffusion", "adapters", "features", "conditions", "measures"}),
     "zoo": (4, {"runtime", "adapters", "measures"}),
     "methods": (5, {"runtime", "diffusion", "adapters", "conditions", "measures", "domains", "zoo"}),
+    "unseen": (6, {"runtime", "conditions", "domains", "measures", "methods"}),
     "evaluation": (6, {"runtime", "domains", "zoo", "methods"}),
     "study": (
         7,
         {"runtime", "diffusion", "adapters", "features", "measures", "domains", "zoo", "methods", "evaluation"},
     ),
     "scoring": (7, {"runtime", "adapters", "measures", "zoo", "methods", "evaluation"}),
-    "commands": (8, {"runtime", "adapters", "zoo", "methods", "evaluation", "scoring", "study"}),
+    "commands": (
+        8,
+        {
+            *("runtime", "adapters", "conditions", "domains", "zoo", "methods", "evaluation", "unseen", "scoring"),
+            "study",
+        },
+    ),
     "__main__": (9, {"commands"}),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

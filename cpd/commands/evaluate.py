@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cpd.commands import arguments
-
-FAR = 8  # times the middle one: from there on an arm is far away
+from cpd.commands import arguments, evaluated, tables
 
 if TYPE_CHECKING:
     from cpd.methods.method import Generator
@@ -26,10 +23,14 @@ if TYPE_CHECKING:
 @click.argument("generator", metavar="GENERATOR")
 @click.option(
     "--score",
-    required=True,
     metavar="COMMAND",
-    help="prints a number for one adapter, the higher the better; {adapter} is its folder, {task} the task's name",
+    help="prints a number for one adapter, the higher the better; {adapter} is its folder, {task} the task's name; "
+    "needed where ROOT holds adapters",
 )
+@click.option(
+    "--task", "names", multiple=True, metavar="TASK",
+    help="where ROOT holds tables: a task to ask for, may be given several times; default: all that were not learned",
+)  # fmt: skip
 @click.option(
     "--out", type=arguments.PATH, default=Path("evaluation"), show_default=True, metavar="FOLDER",
     help="gets table, picture and scores; scores that are there already are not made again",
@@ -42,12 +43,12 @@ if TYPE_CHECKING:
     "--timeout", type=click.FloatRange(0, min_open=True), default=600.0, show_default=True,
     help="seconds after which a command is stopped",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="of the noise")
+@click.option("--seed", type=int, default=0, show_default=True, help="of the noise, and of rows that are shown")
 @arguments.adapter
 @arguments.as_json
 def evaluate(
-    root: Path, generator: str, score: str, out: Path, n: int, jobs: int, timeout: float, seed: int,
-    adapter: str | None, as_json: bool,
+    root: Path, generator: str, score: str | None, names: tuple[str, ...], out: Path, n: int, jobs: int,
+    timeout: float, seed: int, adapter: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Score generated adapters beside held-out runs, training runs, look-ups, averages and random ones.
 
@@ -55,25 +56,45 @@ def evaluate(
     No base model is needed here: your command loads it. A command that fails, prints no number or hangs is shown with
     its last line. Stopped and started again, it goes on.
 
+    Where ROOT holds tables, adapters are written for tasks that `cpd fit --held-out TASK` kept out, and scored on one
+    half of their rows beside zero-shot, prototypes, a look-up and fine-tuning on the other half.
+
     \b
     Examples:
       cpd fit adapters --held-out 1 --out generator
       cpd evaluate adapters generator --score "python score.py {adapter} {task}"
       cpd evaluate adapters generator --score "./score.sh {adapter} {task}" --jobs 8 --json
+      cpd evaluate tables generator
     """  # fmt: skip
+    if tables.there(root):
+        arguments.require_default("of a folder of tables", "score", "n", "jobs", "timeout", "adapter")
+        said = tables.evaluate(root, generator, names, out, seed)
+        click.echo(json.dumps(said, indent=1) if as_json else tables.shown(said, out))
+        return
+    arguments.require_default("of a folder of adapters", "names")
+    if score is None:
+        raise click.UsageError("Missing option '--score', which a folder of adapters needs")
+    said = _evaluated(root, generator, score, out, n, jobs, timeout, seed, adapter)
+    click.echo(json.dumps(said, indent=1) if as_json else _shown(said, out))
+
+
+def _evaluated(
+    root: Path, generator: str, score: str, out: Path, n: int, jobs: int, timeout: float, seed: int, adapter: str | None
+) -> dict[str, Any]:
+    """Score the adapters of every arm with a command, write table and picture, and return what was found."""
     from cpd import scoring
     from cpd.evaluation import Evaluating
     from cpd.methods import registry
 
     command = scoring.Command(score, timeout)
     made = registry.load(generator)
+    tables.require_zoo(root, made)
     zoo = _zoo(root, made, adapter)
     arms = scoring.arms(zoo, made, Evaluating(generated=n, controls=n, wrong=n), seed)
     found = scoring.score(arms, made.layout, command, jobs, out / "scores")
     if not any(found.scores.values()):
         raise ValueError(f"the command scored no adapter, the first one ended with {found.failed[0][-1]}")
-    said = _written(out, found, score, zoo)
-    click.echo(json.dumps(said, indent=1) if as_json else _shown(said, out))
+    return _written(out, found, score, zoo)
 
 
 def _zoo(root: Path, generator: Generator, adapter: str | None) -> AdapterZoo:
@@ -102,7 +123,6 @@ def _written(out: Path, found: Scores, command: str, zoo: AdapterZoo) -> dict[st
     """Write table and picture; return what was found, as JSON values."""
     from cpd import scoring
     from cpd.runtime import artifacts
-    from cpd.study import figures
 
     said = {
         "command": command,
@@ -112,23 +132,9 @@ def _written(out: Path, found: Scores, command: str, zoo: AdapterZoo) -> dict[st
         **asdict(found),
     }
     artifacts.write_json(out / "evaluation.json", said)
-    if rows := {row["arm"]: _bounds(row["generated_above"]) for row in said["arms"] if row["generated_above"]}:
-        drawing = figures.intervals(rows, "score, generated minus these", linear=_linear(rows))
-        artifacts.write_bytes(out / "evaluation.png", drawing.png())
-        artifacts.write_bytes(out / "evaluation.svg", drawing.file())
+    away = {row["arm"]: row["generated_above"] for row in said["arms"] if row["generated_above"]}
+    evaluated.draw(out, away, "score, generated minus these")
     return said
-
-
-def _bounds(value: list[float | None]) -> tuple[float, float, float]:
-    mean, low, high = (float("nan") if each is None else each for each in value)
-    return mean, low, high
-
-
-def _linear(rows: Mapping[str, tuple[float, float, float]]) -> float:
-    """Return how far from zero an axis is linear, so that one arm far away does not press the others together."""
-    ends = sorted(max(abs(mean), abs(low), abs(high)) for mean, low, high in rows.values() if low == low)
-    middle = ends[len(ends) // 2] if ends else 0.0
-    return float(f"{middle:.1g}") if middle and ends[-1] > FAR * middle else 0.0
 
 
 def _shown(said: dict[str, Any], out: Path) -> str:
@@ -136,8 +142,7 @@ def _shown(said: dict[str, Any], out: Path) -> str:
 
     lines = [f"{'':<26}{'score':>9}  {'generated minus it (95 % interval)':<36}{'scored':>6}"]
     for row in said["arms"]:
-        above = row["generated_above"]
-        away = f"{above[0]:+.3g} ({_ends(above[1:])})" if above else ""
+        away = evaluated.away(row["generated_above"])
         lines.append(f"{name(row['arm']):<26}{row['mean'][0]:>9.4g}  {away:<36}{row['scored']:>6}")
     failed = [f"  {name(arm)}, {task}: {line}" for task, arm, line in said["failed"]]
     more = ["", f"{len(failed)} scores are missing:", *failed[:10], *(["  ..."] if len(failed) > 10 else [])]
@@ -146,8 +151,3 @@ def _shown(said: dict[str, Any], out: Path) -> str:
     if failed:
         lines += more
     return "\n".join([said["verdict"], "", *lines, "", f"{out / 'evaluation.json'}, evaluation.png, evaluation.svg"])
-
-
-def _ends(ends: list[float | None]) -> str:
-    low, high = ends
-    return "one value" if low is None or high is None else f"{low:.3g} to {high:.3g}"

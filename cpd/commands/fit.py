@@ -1,29 +1,34 @@
-"""``cpd fit``: learn a folder of adapters."""
+"""``cpd fit``: learn a folder of adapters, or of tables."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cpd.commands import arguments
+from cpd.commands import arguments, tables
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
 
 
-@click.command(short_help="learn a folder of adapters")
+ADAPTERS = ("normalization", "condition", "encoder", "autoencoder", "adapter")  # options that a table has no use for
+TABLES = ("base", "rank", "steps", "writes")
+
+
+@click.command(short_help="learn a folder of adapters, or of tables")
 @arguments.root
 @click.option("--out", type=arguments.PATH, required=True, metavar="GENERATOR", help="folder to write; must not exist")
 @click.option(
     "--method",
     default="cond_pdiff",
     show_default=True,
-    help="what learns: cond_pdiff, or a control (run_soup, soup, gaussian, noisy_soup, by_condition), which answers "
-    "for the task with the nearest condition",
+    help="what learns: cond_pdiff; or a control (run_soup, soup, gaussian, noisy_soup, by_condition), which answers "
+    "for the task with the nearest condition; or hypernetwork, which learns tables, TASK/train.csv",
 )
 @click.option(
     "--preset", default="laptop", show_default=True, help="how long to learn: smoke, laptop, full, paper, authors"
@@ -38,21 +43,27 @@ if TYPE_CHECKING:
 @click.option("--autoencoder", help="linear (any size, no training) or convolutional; default: the preset's")
 @click.option(
     "--held-out",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="keep the last N runs of each task out, for `cpd evaluate`",
+    multiple=True,
+    metavar="N|TASK",
+    help="for `cpd evaluate`, keep out the last N runs of each task; of tables a task, may be given several times",
 )
+@click.option("--base", metavar="BASE", help="of tables: base encoder, minilm (default), a name or a folder")
+@click.option("--rank", type=click.IntRange(1), help="of tables: rank of the LoRA that is written; default: 4")
+@click.option("--steps", type=click.IntRange(1), help="of tables: how long to learn; default: the preset's")
+@click.option("--writes", help="of tables: what a condition decides: b (default), all, core or head")
 @arguments.adapter
 @click.option("--seed", type=int, default=0, show_default=True, help="of initialization and training")
 def fit(
-    root: Path, out: Path, method: str, preset: str, held_out: int, adapter: str | None, seed: int, **given: str | None
-) -> None:
+    root: Path, out: Path, method: str, preset: str, held_out: tuple[str, ...], adapter: str | None, seed: int,
+    base: str | None, rank: int | None, steps: int | None, writes: str | None, **given: str | None,
+) -> None:  # fmt: skip
     """Learn every adapter of a folder: an autoencoder, then a diffusion model of its latents under a condition.
 
     Or, with --method, keep of it what a simpler method needs, to compare with. Stopped at any moment and started again
     with the same arguments, it goes on where it was.
+
+    With --method hypernetwork, learn to write adapters from tables: ROOT/TASK/train.csv with the columns text and
+    label, and in conditions.yaml a sentence for each task, or several.
 
     \b
     Examples:
@@ -60,7 +71,21 @@ def fit(
       cpd fit adapters --out quick --preset smoke --condition one_hot
       cpd fit adapters --out average --method soup
       accelerate launch --num_processes 4 -m cpd fit adapters --out generator   # four GPUs, four times the batch
+      cpd fit tables --method hypernetwork --held-out spam --out writer
     """
+    if method == tables.METHOD:
+        arguments.require_default(f"of method {method!r}", *ADAPTERS)
+        tables.fit(root, out, base or "minilm", preset, held_out, seed, rank, steps, writes)
+    else:
+        arguments.require_default(f"of method {method!r}", *TABLES)
+        _fit(root, out, method, preset, _runs(held_out), adapter, seed, given)
+
+
+def _fit(
+    root: Path, out: Path, method: str, preset: str, held_out: int, adapter: str | None, seed: int,
+    given: Mapping[str, str | None],
+) -> None:  # fmt: skip
+    """Learn a folder of adapters."""
     from accelerate import Accelerator
 
     from cpd.adapters.proof import require_loadable
@@ -70,6 +95,11 @@ def fit(
 
     learning = replace(named(preset).learning, **{name: value for name, value in given.items() if value})  # type: ignore[arg-type]
     registry.able(method, learning)  # or refused, before any work
+    if tables.there(root):
+        raise ValueError(
+            f"{root} holds tables, TASK/train.csv, and method {method!r} learns adapters; give a folder of adapters, "
+            f"or say --method {tables.METHOD}"
+        )
     if out.exists():
         raise FileExistsError(f"{out} exists already; choose another folder or delete it first")
     work = out.absolute().with_name(f".{out.absolute().name}.work")
@@ -85,6 +115,16 @@ def fit(
         for note in zoo.notes:
             click.echo(f"note: {note}", err=True)
         click.echo(f"{out}: learned {len(zoo.training())} adapters of {', '.join(zoo.tasks)}")
+
+
+def _runs(held_out: Sequence[str]) -> int:
+    """Return how many runs of each task are held out."""
+    if len(held_out) > 1 or not all(each.isdecimal() for each in held_out):
+        raise ValueError(
+            f"--held-out {' '.join(held_out)}: of a folder of adapters it is a number of runs, such as 1; tasks are "
+            f"held out by name with --method {tables.METHOD}"
+        )
+    return int(held_out[0]) if held_out else 0
 
 
 def _gathered(root: Path, work: Path, held_out: int, adapter: str | None) -> AdapterZoo:

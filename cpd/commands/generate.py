@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cpd.commands import arguments
+from cpd.commands import arguments, tables
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cpd.adapters.layout import AdapterLayout
 
 
 @click.command(short_help="write new adapters for a condition")
@@ -22,7 +28,17 @@ from cpd.commands import arguments
     metavar="FILE",
     help="a condition in each line; their adapters go to 000/, 001/, ...",
 )
-@click.option("--n", type=int, default=10, show_default=True, help="how many for each condition")
+@click.option(
+    "--examples",
+    type=arguments.PATH,
+    metavar="FILE",
+    help="labelled texts of the task, a CSV file with the columns text and label; with --condition or alone; for "
+    "generators of method hypernetwork",
+)
+@click.option(
+    "--classes", metavar="A,B,...", help="what the classes of the task are called; default: no and yes, or the labels"
+)
+@click.option("--n", type=int, help="how many for each condition; default: 10, of a hypernetwork 1")
 @click.option("--out", type=arguments.PATH, required=True, metavar="FOLDER", help="gets 000, 001, ...; must be empty")
 @click.option("--seed", type=int, default=0, show_default=True, help="of the noise")
 @click.option("--guidance", type=float, default=1.0, show_default=True, help="scale; 1 is none")
@@ -43,7 +59,9 @@ def generate(
     generator: str,
     condition: str | None,
     condition_file: Path | None,
-    n: int,
+    examples: Path | None,
+    classes: str | None,
+    n: int | None,
     out: Path,
     seed: int,
     guidance: float,
@@ -63,38 +81,53 @@ def generate(
       cpd generate generator --condition movies --task movies --n 3 --out new
       cpd generate generator --condition-file conditions.txt --n 1 --out new
       cpd generate user/name --condition movies --out new
+      cpd generate writer --condition "Is this mail about money?" --examples few.csv --out new
     """
+    from cpd.methods import registry
+
+    told_otherwise = condition is not None or examples is not None
+    if told_otherwise == (condition_file is not None):
+        raise click.UsageError("give --condition or --condition-file, one of them, or --examples")
+    if condition_file is not None:
+        arguments.require_default("of a file of conditions, which are sentences", "classes")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} is not an empty folder; choose another one or empty it first")
+    lines = [] if condition_file is None else _lines(condition_file)
+    made = registry.load(generator)
+    asked = lines or [tables.told(made, condition, examples, classes)]
+    count = n if n is not None else 1 if made.name == tables.METHOD else 10
+    vectors = (made.generate(told, count, seed, guidance, steps, task) for told in asked)
+    _write(out, vectors, bool(lines), made.layout, merge_scale, kind)
+    each = f" for each of {len(asked)} conditions" if lines else ""
+    click.echo(f"{out}: {count} adapters{each}, 000 to {count - 1:03d}, of {made.layout.size:,} parameters")
+    if use := tables.use(made, out / ("000/000" if lines else "000")):
+        click.echo(use)
+
+
+def _write(
+    out: Path, vectors: Iterable[Tensor], numbered: bool, layout: AdapterLayout, merge_scale: float, kind: str
+) -> None:
+    """Write the adapters of each condition, in a folder of its own where they are numbered, all of them or none."""
     from cpd.adapters.layout import scaled
     from cpd.adapters.peft_files import write_adapter, write_diffusers
     from cpd.adapters.proof import require_loadable
-    from cpd.methods import registry
 
-    if (condition is None) == (condition_file is None):
-        raise click.UsageError("give --condition or --condition-file, one of them")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} is not an empty folder; choose another one or empty it first")
-    asked = [condition] if condition is not None else _lines(condition_file)
-    made = registry.load(generator)
     write: Callable[..., Path] = write_diffusers if kind == "diffusers" else write_adapter
     partial = out.absolute().with_name(f".{out.absolute().name}.partial")
     try:
-        for i, told in enumerate(asked):
-            vectors = made.generate(told, n, seed, guidance, steps, task)
+        for i, own in enumerate(vectors):
             if not i:
-                require_loadable(made.layout, vectors[0])
-            place = partial if condition is not None else partial / f"{i:03d}"
-            for j, vector in enumerate(vectors):
-                write(place / f"{j:03d}", made.layout, scaled(made.layout, vector, merge_scale))
+                require_loadable(layout, own[0])
+            place = partial / f"{i:03d}" if numbered else partial
+            for j, vector in enumerate(own):
+                write(place / f"{j:03d}", layout, scaled(layout, vector, merge_scale))
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    each = f" for each of {len(asked)} conditions" if condition is None else ""
-    click.echo(f"{out}: {n} adapters{each}, 000 to {n - 1:03d}, of {made.layout.size:,} parameters")
 
 
-def _lines(path: Path | None) -> list[str]:
+def _lines(path: Path) -> list[str]:
     """Return the conditions in a file, one a line; empty lines do not count."""
-    assert path is not None
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:

@@ -17,10 +17,11 @@ class Embeddings:
 
     Args:
         embed: texts -> (n, E) of length 1, for texts that are not known yet.
+        name: of what embeds.
     """
 
-    def __init__(self, embed: Callable[[Sequence[str]], Tensor]) -> None:
-        self._embed = embed
+    def __init__(self, embed: Callable[[Sequence[str]], Tensor], name: str = "") -> None:
+        self._embed, self.name = embed, name
         self._places: dict[str, int] = {}
         self._known: np.ndarray | None = None
 

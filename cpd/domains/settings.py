@@ -20,7 +20,7 @@ class Finetuning:
         suite: task table, "packaged", "glue" or "diagnoses"; of pictures "emoji", "few_emoji" (some of them),
             "many_styles" (random ones), or "folder" for the one that ``CPD_ALBUM_DIR`` names.
         tasks: names within the suite; empty means all of them.
-        base: base model, a name in ``cpd.domains.text.encoders.ENCODERS`` or a local folder; for pictures "emoji",
+        base: base model, a name in ``cpd.domains.text.bases.ENCODERS`` or a local folder; for pictures "emoji",
             or a PixArt pipeline by name or folder.
         pooling: what a text's head reads: "first" token, or the "mean" of all.
         targets: "query_value", or "attention" for query, key, value and the attention's output.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpd.methods.cards import card, texts
 from cpd.runtime import artifacts
 
 if TYPE_CHECKING:
@@ -28,34 +28,6 @@ DESCRIPTION, WEIGHTS = "generator.json", "generator.safetensors"
 FILES = (DESCRIPTION, WEIGHTS, artifacts.MANIFEST)
 CARD, EVALUATION = "README.md", "evaluation.json"
 NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-SHOWN = 100  # conditions in a card
-
-CARD_TEXT = """---
-{data}
----
-# {title}
-
-Writes LoRA adapters of {base} (rank {rank}) for a condition, without training. Method: {method} of the library cpd,
-conditions: {kind}.
-
-## Use
-
-```sh
-cpd generate {name} --condition {asked} --out new
-```
-
-Each of `new/000`, `new/001`, ... loads with `PeftModel.from_pretrained(base_model, "new/000")`.
-
-## Learned from
-
-| task | condition | adapters | runs | runs held out |
-| --- | --- | --- | --- | --- |
-{learned}
-
-## Evaluation
-
-{evaluation}
-"""
 
 
 def where(generator: Path | str) -> Path:
@@ -130,7 +102,7 @@ def push(generator: Path, name: str, license: str, evaluation: Path | None = Non
 def _require_no_paths(about: Mapping[str, Any]) -> None:
     """Refuse a generator that names what is on this machine only."""
     pictures = about["encoder"]["kind"] == "images"
-    for text in (text for own in about["texts"].values() for text in own):
+    for text in (text for own in texts(about).values() for text in own):
         if Path(text).is_absolute() and (pictures or os.path.exists(text)):
             raise ValueError(
                 f"the condition {text!r} is a path of this machine; name pictures in conditions.yaml by relative paths "
@@ -140,75 +112,6 @@ def _require_no_paths(about: Mapping[str, Any]) -> None:
         raise ValueError(
             f"the sentence encoder {model!r} is a folder of this machine; fit again with one that is on the hub"
         )
-
-
-def card(name: str, about: Mapping[str, Any], license: str, evaluation: Mapping[str, Any] | None) -> str:
-    """Write a generator's model card: what it was learned from, in numbers; how it scored; how to use it.
-
-    Args:
-        name: user/name.
-        about: what a saved generator says of itself.
-        license: identifier.
-        evaluation: what ``cpd evaluate`` found, or None.
-    """
-    from huggingface_hub import ModelCardData
-
-    config, tasks = about["layout"]["config"], (about.get("learned") or {"tasks": {}})["tasks"]
-    base, kind = config["base_model_name_or_path"], about["encoder"]["kind"]
-    data = ModelCardData(license=license, library_name="cpd", tags=["lora", "peft", "weight-generation"])
-    data.base_model = base
-    texts = {} if kind == "images" else {task: own[0] for task, own in about["texts"].items() if own}
-    learned = [
-        f"| {_cell(task)} | {_cell(texts.get(task, '')[:200])} | {own['adapters']} | {own['runs']} | "
-        f"{own['held_out_runs']} |"
-        for task, own in list(tasks.items())[:SHOWN]
-    ]
-    return CARD_TEXT.format(
-        data=data.to_yaml(),
-        title=name.split("/")[1],
-        base=base or "a base model",
-        rank=config["r"],
-        method=about.get("method", "cond_pdiff"),
-        kind=kind.replace("_", " "),
-        name=name,
-        asked=_asked(about, texts),
-        learned="\n".join(learned),
-        evaluation="\n".join(_evaluated(evaluation)) if evaluation else "It was not evaluated.",
-    )
-
-
-def _asked(about: Mapping[str, Any], texts: Mapping[str, str]) -> str:
-    """Return what a reader of the card can ask for, quoted for a shell."""
-    task = about["encoder"]["tasks"][0]
-    asked = shlex.quote(task if about["encoder"]["kind"] == "one_hot" else texts.get(task, task))
-    scaled = about.get("learning", {}).get("normalization") == "per_task"
-    return f"{asked} --task {shlex.quote(task)}" if scaled else asked
-
-
-def _evaluated(found: Mapping[str, Any]) -> list[str]:
-    rows = [
-        f"| {row['arm'].replace('_', ' ')} | {row['mean'][0]:.4g} | {_above(row)} | {row['scored']} |"
-        for row in found["arms"]
-    ]
-    return [
-        found["verdict"],
-        "",
-        "| adapters | score | generated minus it (95 % interval) | scored |",
-        "| --- | --- | --- | --- |",
-        *rows,
-    ]
-
-
-def _cell(text: str) -> str:
-    """Return a text that stays within its cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _above(row: Mapping[str, Any]) -> str:
-    if not row["generated_above"]:
-        return ""
-    away, low, high = row["generated_above"]
-    return f"{away:+.3g}" + ("" if low is None or high is None else f" ({low:.3g} to {high:.3g})")
 
 
 @contextmanager

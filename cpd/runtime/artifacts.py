@@ -36,6 +36,19 @@ def root() -> Path:
     return (repository if (repository / "pyproject.toml").exists() else Path.cwd()) / "artifacts"
 
 
+@contextmanager
+def rooted(folder: Path) -> Iterator[None]:
+    """Keep in a folder what is made within the block, by this process and those that it starts."""
+    before = os.environ.get("CPD_ARTIFACTS")
+    os.environ["CPD_ARTIFACTS"] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        os.environ.pop("CPD_ARTIFACTS")
+        if before is not None:
+            os.environ["CPD_ARTIFACTS"] = before
+
+
 def address(kind: str, spec: Mapping[str, Any]) -> Path:
     """Return the folder of the artifact that ``spec`` describes: equal specs share it, different ones never do."""
     canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))

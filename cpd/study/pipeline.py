@@ -24,6 +24,7 @@ from cpd.domains.text.domain import TextDomain
 from cpd.methods import registry
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.hypernetwork import fitting as teaching
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
@@ -96,7 +97,8 @@ def taught(tasks: TextDomain | ImageDomain, writing: Writing, seed: int) -> Fitt
     seen = digest(*(json.dumps([name, tasks.sentence(name), tasks.made_of(name)]) for name in tasks.names))
     made_by = {"method": FittedHypernetwork.name, "tasks": seen, "finetuning": asdict(tasks.spec) | {"tasks": ()}}
     where = {"device": devices.device().type, "precision": devices.precision()}
-    folder = artifacts.address("generators", made_by | where | {"writing": asdict(writing), "seed": seed})
+    how = {"writing": asdict(writing), "seed": seed, "version": teaching.VERSION}
+    folder = artifacts.address("generators", made_by | where | how)
     with artifacts.making(folder) as work:
         if work:
             FittedHypernetwork.fit(tasks, writing, seed, work).save_pretrained(folder)

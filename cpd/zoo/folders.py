@@ -5,18 +5,18 @@ Source: ours.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from cpd.adapters.layout import AdapterLayout
 from cpd.adapters.peft_files import WEIGHTS, Say, read_adapter
+from cpd.runtime import conditions_file
+from cpd.runtime.conditions_file import CONDITIONS
 from cpd.zoo import walk
-from cpd.zoo.zoo import CONDITIONS, AdapterZoo, Row, write
+from cpd.zoo.zoo import AdapterZoo, Row, write
 
 
 def from_folders(root: Path, out: Path, held_out: int = 0, adapter: str | None = None) -> AdapterZoo:
@@ -65,53 +65,25 @@ def _vector(folder: Path, layout: AdapterLayout, say: Say) -> np.ndarray:
     return vector.numpy()
 
 
-class _Loader(yaml.SafeLoader):
-    # A key is text even where YAML reads `no` or `1` as something else; of two equal keys none is dropped silently.
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [str(key.value) for key, _ in node.value]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise yaml.YAMLError(f"{twice[0]!r} is there twice")
-        return {name: self.construct_object(value, deep) for name, (_, value) in zip(names, node.value, strict=True)}
-
-
 def _conditions(root: Path) -> dict[str, list[str]]:
-    path = root / CONDITIONS
     if (root / WEIGHTS).exists():
         raise ValueError(f"{root} is itself an adapter; give the folder above its task, laid out TASK/.../{WEIGHTS}")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}; write one line `TASK: what the task is` per task folder")
-    try:
-        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not readable YAML ({error}); write one line `TASK: text` per task") from error
-    if not isinstance(given, dict) or not given:
-        raise ValueError(f"{path} must map each task to its text, got {type(given).__name__}; write `TASK: text` lines")
+    given, path = conditions_file.read(root), root / CONDITIONS
     folders = {folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")}
     there = {name for name in folders if walk.has_adapters(root / name)}
     if missing := sorted(there - {str(task) for task in given}):
         raise ValueError(f"{path} says nothing of task {missing[0]!r}; add a line `{missing[0]}: what the task is`")
-    return {_task(root, path, task): _texts(path, task, text) for task, text in given.items()}
+    return {_task(root, task): conditions_file.texts(root, task, text) for task, text in given.items()}
 
 
-def _task(root: Path, path: Path, task: object) -> str:
-    name = str(task)
-    if not name or name.startswith(".") or Path(name).name != name or "\\" in name:
-        raise ValueError(
-            f"{path} names the task {name!r}, which is empty, a path or hidden; use the name of a folder in {root}"
-        )
+def _task(root: Path, task: object) -> str:
+    name = conditions_file.folder_name(root, task)
     if not walk.has_adapters(root / name):
         raise ValueError(
-            f"{path} names the task {name!r}, but {root / name} holds no {WEIGHTS}; add adapters or drop the line"
+            f"{root / CONDITIONS} names the task {name!r}, but {root / name} holds no {WEIGHTS}; add adapters or drop "
+            "the line"
         )
     return name
-
-
-def _texts(path: Path, task: object, text: object) -> list[str]:
-    given = text if isinstance(text, list) else [text]
-    texts = [each for each in given if isinstance(each, str) and each.strip()]
-    if not texts or len(texts) < len(given):
-        raise ValueError(f"{path} has an empty or unreadable condition for task {task!r}; describe it in a sentence")
-    return texts
 
 
 def _last_runs(rows: Sequence[Row], task: str, count: int) -> list[str]:

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from cpd.adapters.layout import AdapterLayout
 from cpd.runtime import artifacts, tensor_files
+from cpd.runtime.conditions_file import CONDITIONS
 
-MATRIX, TABLE, CONDITIONS = "vectors.safetensors", "zoo.json", "conditions.yaml"
+MATRIX, TABLE = "vectors.safetensors", "zoo.json"
 BLOCK_VALUES = 2**22  # numbers of a matrix in memory at a time
 
 

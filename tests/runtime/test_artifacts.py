@@ -238,3 +238,17 @@ def test_failed_download_says_what_and_keeps_nothing(monkeypatch: pytest.MonkeyP
 def test_manifest_names_every_file(tmp_path: Path) -> None:
     manifest = json.loads((fill(tmp_path / "thing") / "manifest.json").read_text())
     assert list(manifest["files"]) == ["sub/t.safetensors"]
+
+
+@pytest.mark.parametrize("before", [None, "/somewhere"])
+def test_what_is_made_within_a_block_lies_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    monkeypatch.delenv("CPD_ARTIFACTS", raising=False)
+    if before:
+        monkeypatch.setenv("CPD_ARTIFACTS", before)
+    outside = artifacts.root()
+    with pytest.raises(ZeroDivisionError), artifacts.rooted(tmp_path / "own"):
+        assert artifacts.address("runs", {}).parent == tmp_path / "own" / "runs"
+        raise ZeroDivisionError
+    assert artifacts.root() == outside and os.environ.get("CPD_ARTIFACTS") == before

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from cpd.domains.text import diagnoses
+from cpd.domains.text.portions import few
 from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
+from cpd.measures.classification import Scores, judged
 from cpd.study.unseen import scored, tasks
 
 
@@ -27,19 +29,19 @@ def card(name: str, kind: str = "topic", tier: str = "test", classes: tuple[str,
 def test_scores_are_of_the_order_of_the_rows_and_of_the_side_they_are_on() -> None:
     labels = np.array([0, 0, 1, 1])
     logits = np.array([[0, -3], [0, -1], [0, -2], [0, 5.0]])
-    assert tasks.judged(logits, labels) == tasks.Scores(auc=0.75, accuracy=0.75)
-    assert tasks.judged(-logits, labels).auc == 0.25
+    assert judged(logits, labels) == Scores(auc=0.75, accuracy=0.75)
+    assert judged(-logits, labels).auc == 0.25
     three = np.eye(3)[[0, 1, 2, 2]]
-    assert tasks.judged(three, np.array([0, 1, 2, 2])) == tasks.Scores(1.0, 1.0)
-    assert tasks.judged(np.roll(three, 1, axis=1), np.array([0, 1, 2, 2])).accuracy == 0.0
+    assert judged(three, np.array([0, 1, 2, 2])) == Scores(1.0, 1.0)
+    assert judged(np.roll(three, 1, axis=1), np.array([0, 1, 2, 2])).accuracy == 0.0
 
 
 def test_examples_are_none_of_the_report_and_another_draw_shows_others() -> None:
     own = card("gout")
-    shown, other = tasks.few(own, 4, 0), tasks.few(own, 4, 1)
+    shown, other = few(own, 4, 0), few(own, 4, 1)
     assert np.bincount(shown.labels).tolist() == [4, 4]
     assert not set(shown.texts) & set(own.load()[1].texts) and set(shown.texts) != set(other.texts)
-    assert set(shown.texts) == set(tasks.few(own, 4, 0).texts)
+    assert set(shown.texts) == set(few(own, 4, 0).texts)
 
 
 def test_a_reader_sees_each_text_beside_a_phrasing_that_is_not_asked_with(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cpd.domains.domain import model_identity
-from cpd.domains.text.encoders import source
+from cpd.domains.text.bases import source
 from cpd.runtime import artifacts, devices, tensor_files
 
 TOKENS = {"minilm": 16}  # of a caption of the small model; longer ones are cut

@@ -172,14 +172,14 @@ class TextDomain(Domain):
     @cached_property
     def embeddings(self) -> Embeddings:
         """Embeddings of what is told."""
-        return Embeddings(ConditionEncoder("description").encode)
+        return Embeddings(ConditionEncoder("description").encode, PACKAGED)
 
     def prepare(self) -> None:
         """Embed all that may be told of the tasks, and encode their training rows: once, and all at a time."""
         told = {text for card in self.cards.values() for text in (card.description, *card.phrasings)}
         shown = {telling.joined(text) for name in self.names for text in self.splits(name).train.texts}
         texts = sorted(told | shown, key=lambda text: (len(text), text))
-        spec = {"encoder": PACKAGED, "texts": digest(texts), "device": self.device.type}
+        spec = {"encoder": self.embeddings.name, "texts": digest(texts), "device": self.device.type}
         folder = artifacts.address("embeddings", spec)
         with artifacts.making(folder, spec) as partial:
             if partial:

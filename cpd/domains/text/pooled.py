@@ -8,12 +8,18 @@ Source: arXiv 1908.10084 (mean pooling of Sentence-BERT); the scale, which gives
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_outputs import SequenceClassifierOutput
+
+from cpd.adapters.layout import AdapterLayout
+from cpd.adapters.peft_files import read_adapter
+from cpd.domains.text.bases import source
 
 
 class MeanPooled(nn.Module):
@@ -52,3 +58,41 @@ class MeanPooled(nn.Module):
         mask = attention_mask[..., None].to(hidden)
         mean = functional.normalize((hidden * mask).sum(dim=1).float(), dim=1)  # of any length, so no division
         return SequenceClassifierOutput(logits=self.classifier((mean * mean.shape[1] ** 0.5).to(hidden)))
+
+
+def load(base: Path | str, adapter: Path | str) -> PeftModel:
+    """Load a base encoder with an adapter of pooling "mean", ready to use.
+
+    Its tokenizer is ``AutoTokenizer.from_pretrained(model.base_model.model.name_or_path)``.
+
+    Args:
+        base: name of the encoder that the adapter was written for, or its folder.
+        adapter: folder of the adapter.
+
+    Returns:
+        The PEFT model, without dropout; called with tokens it returns ``logits``.
+
+    Raises:
+        FileNotFoundError: if a file of the adapter is missing.
+        ValueError: if there is no such encoder, or the adapter is for another one or another pooling.
+    """
+    layout, _ = read_adapter(Path(adapter))
+    model = MeanPooled(source(str(base)), _labels(layout, adapter))
+    try:
+        return PeftModel.from_pretrained(model, str(adapter)).eval()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{adapter} does not fit {base}; load it onto {layout.config['base_model_name_or_path']}, for which it was "
+            f"written ({' '.join(str(error).split())[:200]})"
+        ) from error
+
+
+def _labels(layout: AdapterLayout, adapter: Path | str) -> int:
+    """Return how many logits an adapter's head has."""
+    shapes = {name.rpartition("classifier.")[2]: shape for name, shape in zip(layout.names, layout.shapes, strict=True)}
+    if "weight" not in shapes:
+        raise ValueError(
+            f"{adapter} has no head of one linear layer named classifier, as adapters of pooling 'mean' have; load it "
+            "with PeftModel.from_pretrained onto the model that it was trained with"
+        )
+    return shapes["weight"][0]

@@ -9,6 +9,7 @@ Source: ours; means of embeddings of a class as in arXiv 1703.05175 (prototypes)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from cpd.domains.embeddings import Embeddings
-from cpd.domains.text.tasks import YES_NO, Split, TextTask
+from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
 from cpd.domains.told import FLAGS, Shape
 
 MOST = 16  # examples of a class
@@ -79,6 +80,43 @@ def joined(text: tuple[str, ...]) -> str:
 def shape(embedding: int, outputs: int) -> Shape:
     """Return what the numbers of a condition are."""
     return Shape((embedding,), classes=outputs, each=embedding)
+
+
+def ask(
+    embeddings: Embeddings,
+    outputs: int,
+    sentence: str = "",
+    classes: Sequence[str] = YES_NO,
+    rows: Split | None = None,
+) -> Tensor:
+    """Tell a task that is in no table, by a sentence, by labelled rows, or by both.
+
+    Args:
+        embeddings: of texts.
+        outputs: of the head that is to be written.
+        sentence: what the task is.
+        classes: what its classes are called.
+        rows: examples.
+
+    Returns:
+        (C,) condition.
+
+    Raises:
+        ValueError: if nothing is told, or the task has more classes than the head.
+    """
+    if not sentence.strip() and not rows:
+        raise ValueError("nothing is told of the task; describe it in a sentence or give examples")
+    if not 2 <= len(set(classes)) == len(classes) <= outputs:
+        raise ValueError(
+            f"the classes asked for are {', '.join(classes) or 'none'}; 2 to {outputs} are written here, "
+            "for more fit again together with a task that has as many"
+        )
+    task = TextTask("asked", sentence, tuple(classes), accuracy, 1, _no_rows)
+    return Told.of(task, sentence.strip(), rows).vector(embeddings, outputs)
+
+
+def _no_rows() -> tuple[Split, None]:
+    return Split([], np.array([], int)), None
 
 
 def draw(task: TextTask, train: Split, random: np.random.Generator, without: np.ndarray) -> Told:

@@ -23,6 +23,8 @@ from cpd.methods.hypernetwork.settings import Writing
 from cpd.runtime import devices
 from cpd.runtime.training import Plan, train
 
+VERSION = 1  # of what a fit is: raised when the same settings and tasks no longer give the same network
+
 
 class Teaching(Protocol):
     """What a hypernetwork needs of a domain."""

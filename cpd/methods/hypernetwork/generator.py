@@ -39,6 +39,7 @@ class FittedHypernetwork:
         conditions: task -> (1, C) what that sentence tells.
         learned: what it was trained on, in numbers.
         history: loss of each step.
+        encoder: of what is told, as `ConditionEncoder` names it.
     """
 
     name: ClassVar[str] = "hypernetwork"
@@ -50,6 +51,7 @@ class FittedHypernetwork:
     conditions: Mapping[str, Tensor]
     learned: Mapping[str, Any] | None = None
     history: Sequence[float] = field(default_factory=list)
+    encoder: str = PACKAGED
 
     @classmethod
     def fit(cls, domain: Teaching, how: Writing, seed: int, folder: Path) -> FittedHypernetwork:
@@ -80,7 +82,7 @@ class FittedHypernetwork:
     @cached_property
     def embeddings(self) -> Embeddings:
         """Embeddings of what is told."""
-        return Embeddings(ConditionEncoder("description", PACKAGED).encode)
+        return Embeddings(ConditionEncoder("description", self.encoder).encode)
 
     def condition(self, given: str | Tensor | None) -> Tensor:
         """Return the (C,) condition that a task name, a sentence or a vector stands for.
@@ -143,7 +145,7 @@ class FittedHypernetwork:
         """Return what this was before it learned: no update of the base model, and a head that is zero-shot."""
         network = self.network
         bare = fitting.initial(network.layout, network.start, network.shape, network.how, self.seed)
-        return FittedHypernetwork(bare.eval(), self.seed, self.sentences, self.conditions)
+        return FittedHypernetwork(bare.eval(), self.seed, self.sentences, self.conditions, encoder=self.encoder)
 
     def save_pretrained(self, folder: Path) -> Path:
         """Write everything that `from_pretrained` needs, whole or not at all.
@@ -153,6 +155,7 @@ class FittedHypernetwork:
         """
         about = {"format": FORMAT, "method": self.name, "seed": self.seed, "layout": self.layout.to_json()}
         about |= {"writing": asdict(self.network.how), "shape": asdict(self.network.shape)}
+        about |= {"encoder": {"kind": "description", "model": self.encoder}}
         about |= {"sentences": dict(self.sentences), "learned": self.learned, "history": list(self.history)}
         tensors = {f"network/{name}": x.contiguous() for name, x in self.network.state_dict().items()}
         tensors["conditions"] = torch.cat([self.conditions[task] for task in sorted(self.sentences)])
@@ -172,4 +175,5 @@ class FittedHypernetwork:
             )
             sentences = about["sentences"]  # in order of their names, as JSON keeps them
             conditions = dict(zip(sorted(sentences), tensors["conditions"].split([1] * len(sentences)), strict=True))
-            return cls(network.eval(), seed, sentences, conditions, about["learned"], about["history"])
+            encoder = about.get("encoder", {"model": PACKAGED})["model"]
+            return cls(network.eval(), seed, sentences, conditions, about["learned"], about["history"], encoder)

@@ -15,14 +15,15 @@ from functools import cache, cached_property, partial
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from cpd.domains.finetune import Job, finetune_all
 from cpd.domains.settings import Finetuning
-from cpd.domains.text import diagnoses, icd, telling
+from cpd.domains.text import diagnoses, icd
 from cpd.domains.text.domain import TextDomain
+from cpd.domains.text.portions import few, shortened
 from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
+from cpd.measures.classification import Scores, judged
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
@@ -64,19 +65,6 @@ class Unseen:
     asked: int | None = None
     reader: int = 3000
     seeds: int = 3
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How an adapter does on the report rows of a task.
-
-    Attributes:
-        auc: area under the ROC curve; of several classes the mean over each against the others.
-        accuracy: share of rows that are right.
-    """
-
-    auc: float
-    accuracy: float
 
 
 class Study:
@@ -157,25 +145,12 @@ class Study:
             count: examples of each class to learn from, the ones that `told` shows; 0 is all rows.
             seed: of the run and of the draw.
         """
-        cards = [_shortened(card, count, seed) for card in self.unseen] if count else self.unseen
+        cards = [shortened(card, count, seed) for card in self.unseen] if count else self.unseen
         names = tuple(card.name for card in cards)
         others = [card for card in self.table if card.name not in names]
         spec = replace(self.how.finetuning, tasks=names, batch=min(self.how.finetuning.batch, 2 * count or 10**6))
         jobs: list[Job] = [(name, seed) for name in names]
         return pipeline.last_checkpoints(finetune_all(TextDomain(spec, [*cards, *others]), jobs))
-
-
-def few(card: TextTask, count: int, draw: int) -> Split:
-    """Return so many examples of each class of an unseen task, none of its report rows."""
-    return telling.shown(card.load()[0], count, np.random.default_rng((draw, count)))
-
-
-def _few(card: TextTask, count: int, draw: int) -> tuple[Split, Split | None]:
-    return few(card, count, draw), card.load()[1]
-
-
-def _shortened(card: TextTask, count: int, draw: int) -> TextTask:
-    return replace(card, load=partial(_few, card, count, draw))
 
 
 def _some(cards: list[TextTask], most: int | None) -> list[TextTask]:
@@ -318,13 +293,3 @@ def _paired(card: TextTask, sentence: bool) -> tuple[Split, Split | None]:
 
 def _beside(card: TextTask, rows: Split, sentence: bool) -> Split:
     return replace(rows, texts=[(card.description, *text) if sentence else text for text in rows.texts])
-
-
-def judged(logits: np.ndarray, labels: np.ndarray) -> Scores:
-    """Score (rows, classes) logits of a task."""
-    likely = torch.from_numpy(logits).softmax(dim=1).numpy()
-    if logits.shape[1] == len(YES_NO):
-        auc = roc_auc_score(labels, logits[:, 1] - logits[:, 0])
-    else:
-        auc = np.mean([roc_auc_score(labels == k, likely[:, k]) for k in np.unique(labels)])
-    return Scores(float(auc), float((logits.argmax(axis=1) == labels).mean()))

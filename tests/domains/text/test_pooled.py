@@ -13,8 +13,9 @@ from torch import Tensor
 
 from cpd.adapters.grouped import Grouped
 from cpd.adapters.peft_files import read_adapter, write_adapter
+from cpd.domains.text.bases import MINILM, source
 from cpd.domains.text.domain import TextDomain
-from cpd.domains.text.pooled import MeanPooled
+from cpd.domains.text.pooled import MeanPooled, load
 from cpd.runtime import tensor_files
 
 FAMILIES = ("bert", "roberta", "deberta")
@@ -199,3 +200,44 @@ def test_a_domain_scores_the_same_through_peft(bases: dict[str, Path], monkeypat
         alone = model(**given).logits
     found = torch.from_numpy(made.logits("reviews", vector[None], "report")[0])
     torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)
+
+
+# loaded in one call
+
+
+def written(made: TextDomain, folder: Path) -> tuple[Tensor, Path]:
+    (vector,) = adapters(made, 1)
+    return vector, write_adapter(folder, made.layout, vector)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_load_gives_the_model_that_the_adapter_was_written_for(
+    bases: dict[str, Path], family: str, tmp_path: Path
+) -> None:
+    made = domain(bases[family], rank=2)
+    vector, folder = written(made, tmp_path / "adapter")
+    loaded, given = load(bases[family], folder), inputs(B)
+    assert not loaded.training and loaded.base_model.model.name_or_path == str(bases[family])
+    with torch.inference_mode(), made.base(training=False).carrying(vector[None], B) as model:
+        torch.testing.assert_close(loaded(**given).logits, model(**given).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_load_says_which_base_is_missing_or_does_not_fit(bases: dict[str, Path], tmp_path: Path) -> None:
+    made = domain(bases["bert"], rank=2)
+    _, folder = written(made, tmp_path / "adapter")
+    with pytest.raises(ValueError, match="no encoder 'nowhere'; there are minilm, bert-base-uncased"):
+        load("nowhere", folder)
+    for other in (bases["deberta"], Path("minilm")):
+        with pytest.raises(
+            ValueError, match="adapter does not fit .*; load it onto tiny-bert, for which it was written"
+        ):
+            load(other, folder)
+    with pytest.raises(FileNotFoundError, match="none"):
+        load(bases["bert"], tmp_path / "none")
+    tiny.lora(bases["roberta"], modules_to_save=None, task_type="FEATURE_EXTRACTION").save_pretrained(tmp_path / "bare")
+    with pytest.raises(ValueError, match="has no head of one linear layer named classifier"):
+        load(bases["bert"], tmp_path / "bare")
+
+
+def test_the_public_name_of_the_packaged_encoder_is_that_encoder() -> None:
+    assert source(MINILM) == source("minilm") and Path(source(MINILM)).is_dir()

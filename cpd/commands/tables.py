@@ -1,0 +1,211 @@
+"""What the commands do where ROOT holds tables of labelled texts, ``ROOT/TASK/train.csv``, and not adapters."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import click
+
+from cpd.commands import evaluated
+
+if TYPE_CHECKING:
+    from cpd.methods.hypernetwork.generator import FittedHypernetwork
+    from cpd.methods.method import Generator
+    from cpd.scoring import Scores
+
+METHOD = "hypernetwork"  # that learns tables
+FREE = {"zero_shot": "zero-shot", "look_up": "looking up the learned task with the nearest sentence"}
+
+
+def there(root: Path) -> bool:
+    """Tell whether a folder holds tables."""
+    if not root.is_dir() or not any(root.glob("*/*.csv")):
+        return False
+    from cpd.domains.text import tables
+
+    return tables.there(root)
+
+
+def require_zoo(root: Path, generator: Generator) -> None:
+    """Refuse a generator that was fitted to tables, where adapters are meant."""
+    if generator.name == METHOD:
+        raise ValueError(
+            f"the generator was fitted to tables, and {root} holds none; name the folder with its TASK/train.csv"
+        )
+
+
+def fit(
+    root: Path, out: Path, base: str, preset: str, held_out: Sequence[str], seed: int,
+    rank: int | None, steps: int | None, writes: str | None,
+) -> None:  # fmt: skip
+    """Learn to write adapters for the tasks of a folder of tables, and save what was learned."""
+    from accelerate import Accelerator
+
+    from cpd.adapters.proof import require_loadable
+    from cpd.domains.text import tables
+    from cpd.methods.hypernetwork import tables as learning
+
+    _quiet()
+    writing = learning.sizes(preset, steps=steps, writes=writes)
+    how = learning.spec(_found(base), rank or learning.RANK)
+    tasks = learning.shortened(_tasks(root), preset)
+    if out.exists():
+        raise FileExistsError(f"{out} exists already; choose another folder or delete it first")
+    work = out.absolute().with_name(f".{out.absolute().name}.work")
+    process = Accelerator()
+    made = learning.fit(tasks, held_out, how, writing, seed, work)
+    if process.is_main_process:
+        require_loadable(made.layout, made.generate(next(iter(made.sentences)))[0])
+        made.save_pretrained(out)
+        shutil.rmtree(work)
+        kept = f", {len(held_out)} held out ({', '.join(held_out)})" if held_out else ""
+        click.echo(f"{out}: learned to write adapters from {len(made.sentences)} tasks of {tables.TABLE}{kept}")
+
+
+def _found(base: str) -> str:
+    """Return a base encoder's name, of a folder the path from everywhere."""
+    return str(Path(base).absolute()) if Path(base).is_dir() else base
+
+
+def _tasks(root: Path) -> Sequence[Any]:
+    """Read tables; refuse adapters and pictures."""
+    from cpd.conditions import PICTURES
+    from cpd.domains.text import tables
+    from cpd.zoo import walk
+
+    folders = [each for each in root.iterdir() if each.is_dir()] if root.is_dir() else []
+    if folders and not tables.there(root):
+        if walk.has_adapters(root):
+            raise ValueError(
+                f"{root} holds adapters, and method {METHOD!r} learns tables, TASK/{tables.TABLE}; leave --method out, "
+                "or give a folder of tables"
+            )
+        if any(file.suffix.lower() in PICTURES for folder in folders for file in folder.iterdir()):
+            raise ValueError(
+                f"{root} holds pictures, and method {METHOD!r} learns tables of texts here, TASK/{tables.TABLE}; of "
+                "pictures it is fitted in Python, with cpd.domains.images.domain.ImageDomain"
+            )
+    return tables.tasks(root)
+
+
+def _quiet() -> None:
+    """Show no bars but ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def told(made: Generator, condition: str | None, examples: Path | None, classes: str | None) -> Any:
+    """Return what a generator is told: a sentence or a task as they are, or a vector of sentence, classes and rows."""
+    if examples is None and classes is None:
+        return condition
+    from cpd.domains.text import tables, telling
+
+    if not _tells_classes(made):
+        given = "--examples" if examples else "--classes"
+        raise ValueError(
+            f"{given} is for generators of texts that `cpd fit --method {METHOD}` wrote, and this one is of method "
+            f"{made.name!r}; tell it a --condition"
+        )
+    known = (made.learned or {}).get("tasks", {}).get(condition or "", {}).get("classes", ())
+    named = [word.strip() for word in classes.split(",")] if classes else list(known)
+    if examples is None:
+        rows, words = None, tables.as_told(named)
+    else:
+        words, rows = tables.examples(examples, named)
+    sentence = made.sentences.get(condition or "", condition or "")
+    return telling.ask(made.embeddings, made.network.shape.classes, sentence, words, rows)
+
+
+def use(made: Generator, adapter: Path) -> str:
+    """Say how an adapter is loaded whose head reads the mean of all tokens; nothing of others."""
+    if not _tells_classes(made):
+        return ""
+    return f"load it with cpd.domains.text.pooled.load({made.encoder!r}, {str(adapter)!r})"
+
+
+def _tells_classes(made: Generator) -> TypeGuard[FittedHypernetwork]:
+    """Tell whether a generator is a hypernetwork for texts."""
+    from cpd.methods.hypernetwork.generator import FittedHypernetwork
+
+    return isinstance(made, FittedHypernetwork) and made.network.shape.classes > 0
+
+
+def evaluate(root: Path, generator: str, names: Sequence[str], out: Path, seed: int) -> dict[str, Any]:
+    """Score what is written for tasks that were not learned, write table, picture and scores, and return them."""
+    from cpd import scoring, unseen
+    from cpd.domains.text import tables
+    from cpd.methods import registry
+    from cpd.runtime import artifacts
+
+    _quiet()
+    made = registry.load(generator)
+    if not _tells_classes(made):
+        raise ValueError(
+            f"{root} holds tables, and {generator} was fitted to adapters by method {made.name!r}; name the folder of "
+            "those, or a generator of `cpd fit --method hypernetwork`"
+        )
+    asked = unseen.asked(made, tables.tasks(root), names, _how(made), seed)
+    with artifacts.rooted(out):
+        found = unseen.score(asked)
+    auc, accuracy = (_scores(found, name) for name in ("auc", "accuracy"))
+    said: dict[str, Any] = {
+        "verdict": " ".join([scoring.verdict(auc, FREE), *_few(auc)]),
+        "measure": "area under the ROC curve",
+        "arms": scoring.table(auc, unseen.NAMES),
+        "accuracy": scoring.table(accuracy, unseen.NAMES),
+        "names": unseen.NAMES,
+        "scores": {task: {arm: asdict(own) for arm, own in each.items()} for task, each in found.items()},
+    }
+    artifacts.write_json(out / "evaluation.json", said)
+    away = {unseen.NAMES[row["arm"]]: row["generated_above"] for row in said["arms"] if row["generated_above"]}
+    evaluated.draw(out, away, "area under the curve, generated from the sentence minus these")
+    return said
+
+
+def _how(made: FittedHypernetwork) -> Any:
+    """Return what a generator's adapters are for."""
+    from dataclasses import replace
+
+    from cpd.methods.hypernetwork import tables
+
+    config, learned = made.layout.config, made.learned or {}
+    how = tables.spec(made.encoder, config["r"])
+    return replace(how, alpha=config["lora_alpha"], max_length=learned.get("max_length", how.max_length))
+
+
+def _scores(found: dict[str, dict[str, Any]], measure: str) -> Scores:
+    from cpd.scoring import Scores
+
+    listed = {task: {arm: [getattr(own, measure)] for arm, own in each.items()} for task, each in found.items()}
+    return Scores(listed, [])
+
+
+def _few(auc: Scores) -> list[str]:
+    """Say whether examples are better shown to the generator than fine-tuned on."""
+    from cpd import scoring, unseen
+
+    said = []
+    for count in unseen.COUNTS:
+        if away := scoring.above(auc, f"generated_{count}", f"tuned_{count}"):
+            interval = evaluated.away([each if abs(each) < 1e9 else None for each in (away.mean, away.low, away.high)])
+            said.append(f"Told {count} examples of each class, generated minus fine-tuned on them: {interval}.")
+    return said
+
+
+def shown(said: dict[str, Any], out: Path) -> str:
+    """Write what was found for people to read."""
+    right = {row["arm"]: row["mean"][0] for row in said["accuracy"]}
+    lines = [f"{'':<28}{'AUC':>7}{'accuracy':>10}  AUC, generated minus it (95 % interval)"]
+    for row in said["arms"]:
+        arm = row["arm"]
+        away = evaluated.away(row["generated_above"])
+        lines.append(f"{said['names'][arm]:<28}{row['mean'][0]:>7.3f}{right[arm]:>10.3f}  {away}".rstrip())
+    tasks = f"Means over {len(said['scores'])} tasks that were not learned: {', '.join(list(said['scores'])[:10])}"
+    return "\n".join(
+        [said["verdict"], "", *lines, "", tasks, f"{out / 'evaluation.json'}, evaluation.png, evaluation.svg"]
+    )
