@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from cpd.conditions import nearest_task
-from cpd.domains.finetune import finetune_all
+from cpd.domains.finetune import finetune_all, last_checkpoints
 from cpd.domains.settings import Finetuning
 from cpd.domains.text.domain import TextDomain
 from cpd.domains.text.portions import few, halved, shortened
@@ -26,7 +26,6 @@ from cpd.domains.text.telling import Told
 from cpd.domains.told import FLAGS
 from cpd.measures.classification import Scores, judged
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
-from cpd.runtime import tensor_files
 
 COUNTS = (4, 16)  # examples of each class
 ROWS = 500  # most rows that a task is scored on
@@ -103,8 +102,7 @@ class Asked:
         cards = [shortened(card, count, self.seed) if count else card for card in self.cards]
         domain = self.domain(cards, min(self.how.batch, 2 * count or self.how.batch))
         runs = finetune_all(domain, [(card.name, self.seed) for card in cards])
-        last = [np.array(tensor_files.open_matrix(run / "vectors.safetensors")[-1]) for run in runs]
-        return torch.from_numpy(np.stack(last))
+        return last_checkpoints(runs)
 
 
 def asked(

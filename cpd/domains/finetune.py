@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -89,6 +90,12 @@ def finetune_all(domain: Domain, jobs: Sequence[Job]) -> list[Path]:
     if packs:
         side_by_side(partial(finetune, domain, show=domain.device.type != "cpu"), packs, "fine-tuning")
     return folders
+
+
+def last_checkpoints(runs: Sequence[Path]) -> Tensor:
+    """Return the (n, K) last checkpoints of finished runs."""
+    rows = [np.array(tensor_files.open_matrix(run / "vectors.safetensors")[-1]) for run in runs]
+    return torch.from_numpy(np.stack(rows))
 
 
 def _pack(domain: Domain, jobs: Sequence[Job], bar: tqdm[Any]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cpd.adapters.layout import AdapterLayout
 from cpd.conditions import ConditionEncoder, KnownConditions, nearest_task
-from cpd.methods.method import learned_from, read, save, seed_of, understood
+from cpd.methods.method import learned_from, read, require_unguided, save, seed_of, understood
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
@@ -161,10 +161,7 @@ class FittedControl:
         Raises:
             ValueError: if n is below 1, there is no condition, or a guidance is asked for.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        if guidance != 1:
-            raise ValueError(f"method {self.name!r} has nothing to guide, got guidance {guidance}; leave it at 1")
+        require_unguided(self.name, n, guidance)
         found = looked_up(self, condition)
         kept, draw = self.kept[found], self.control.draw
         return kept[torch.arange(n) % len(kept)] if draw is None else draw(kept, n, seed_of(seed, self.name, found))

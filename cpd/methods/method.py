@@ -88,6 +88,18 @@ class Method(Protocol):
         """Read what ``save_pretrained`` wrote: it generates the same bytes."""
 
 
+def require_unguided(name: str, n: int, guidance: float) -> None:
+    """Refuse what a method that samples nothing cannot do.
+
+    Raises:
+        ValueError: if n is below 1, or a guidance is asked for.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    if guidance != 1:
+        raise ValueError(f"method {name!r} has nothing to guide, got guidance {guidance}; leave it at 1")
+
+
 def seed_of(seed: int, *names: str) -> int:
     """Derive the seed of one stream of noise from the seed of everything and from what the noise is for.
 

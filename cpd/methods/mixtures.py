@@ -10,7 +10,8 @@ Processes for Machine Learning, 2006, equation 5.12); the controls are ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,14 @@ from torch import Tensor
 
 from cpd.methods.control import Control, FittedControl, Told
 from cpd.methods.controls import last_checkpoints
+from cpd.methods.method import require_unguided
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of ridge regression, in units of the kernel of a condition with itself
 NEIGHBOURS = (1, 2, 3, 5, 8, 13, 21)
-Weigh = Callable[[Tensor, Tensor, Tensor], Tensor]
+Weights = Callable[[Tensor], Tensor]  # of a (C,) condition, (n,) weights of the adapters
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class Mixture(Control):
     """A control that writes a weighted sum of training adapters.
 
     Attributes:
-        weigh: (n, C) conditions, their (n, K) adapters and a (C,) condition -> (n,) weights.
+        choose: of (n, C) conditions and their (n, K) adapters, how the adapters are weighed for another condition.
     """
 
-    weigh: Weigh = lambda conditions, adapters, asked: torch.zeros(len(conditions))
+    choose: Callable[[Tensor, Tensor], Weights] = field(kw_only=True)
 
     def fit(self, zoo: AdapterZoo, settings: Told, seed: int, folder: Path, /) -> FittedMixture:
         """Keep the adapters of every task; errors as of `Control.fit`."""
@@ -65,13 +67,19 @@ class FittedMixture(FittedControl):
         sampler: str = "ddim",
     ) -> Tensor:
         """Write the mixture for a condition, n times; arguments and errors as of `FittedControl.generate`."""
-        super().generate(condition, n, seed, guidance)
+        require_unguided(self.name, n, guidance)
+        asked = self.condition(condition)
+        if asked is None:
+            raise ValueError("without a condition no task is nearest; fit a generator that has one")
+        weights, adapters = self._chosen
+        return (weights(asked).double() @ adapters).float().expand(n, -1).clone()
+
+    @cached_property
+    def _chosen(self) -> tuple[Weights, Tensor]:
+        """How adapters are weighed, and the (n, K) adapters, in double precision."""
         assert isinstance(self.control, Mixture)
         conditions, adapters = pooled(self.conditions, self.kept)
-        asked = self.condition(condition)
-        assert asked is not None
-        weights = self.control.weigh(conditions, adapters, asked)
-        return (weights.double() @ adapters.double()).float().expand(n, -1).clone()
+        return self.control.choose(conditions, adapters), adapters.double()
 
 
 def pooled(conditions: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -79,11 +87,11 @@ def pooled(conditions: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> tupl
     return tuple(torch.stack([of[task].mean(dim=0) for task in conditions]) for of in (conditions, kept))  # type: ignore[return-value]
 
 
-def ridge(conditions: Tensor, adapters: Tensor, asked: Tensor) -> Tensor:
+def ridge(conditions: Tensor, adapters: Tensor) -> Weights:
     """Weigh by kernel ridge regression, Gaussian kernel as wide as conditions lie apart (median); weights sum to 1."""
     away = torch.cdist(conditions, conditions).double()
     width = away[~torch.eye(len(away), dtype=torch.bool)].median() if len(away) > 1 else torch.tensor(1.0)
-    kernel, own = _gaussian(away, width), _gaussian(torch.cdist(asked[None], conditions).double()[0], width)
+    kernel = _gaussian(away, width)
     centred = adapters.double() - adapters.double().mean(dim=0)
     gram = centred @ centred.T
 
@@ -92,12 +100,16 @@ def ridge(conditions: Tensor, adapters: Tensor, asked: Tensor) -> Tensor:
         scaled = inverse / inverse.diagonal()[:, None]  # row i: the residual of adapter i when it is left out
         return float((scaled @ gram @ scaled.T).diagonal().sum())
 
-    best = min(PENALTIES, key=left_out)
-    weights = torch.linalg.solve(kernel + best * torch.eye(len(kernel), dtype=torch.float64), own)
-    return weights + (1 - weights.sum()) / len(weights)
+    penalized = kernel + min(PENALTIES, key=left_out) * torch.eye(len(kernel))
+
+    def weights(asked: Tensor) -> Tensor:
+        own = torch.linalg.solve(penalized, _gaussian(torch.cdist(asked[None], conditions).double()[0], width))
+        return own + (1 - own.sum()) / len(own)
+
+    return weights
 
 
-def k_nearest(conditions: Tensor, adapters: Tensor, asked: Tensor) -> Tensor:
+def k_nearest(conditions: Tensor, adapters: Tensor) -> Weights:
     """Weigh the tasks with the nearest conditions alike, and no others."""
     away, n = torch.cdist(conditions, conditions), len(conditions)
     away.fill_diagonal_(float("inf"))
@@ -106,8 +118,12 @@ def k_nearest(conditions: Tensor, adapters: Tensor, asked: Tensor) -> Tensor:
         return float((adapters[away.topk(k, largest=False).indices].mean(dim=1) - adapters).square().sum())
 
     k = min((k for k in NEIGHBOURS if k < n), key=left_out, default=1)
-    nearest = torch.cdist(asked[None], conditions)[0].topk(k, largest=False).indices
-    return torch.zeros(n).index_fill(0, nearest, 1 / k)
+
+    def weights(asked: Tensor) -> Tensor:
+        nearest = torch.cdist(asked[None], conditions)[0].topk(k, largest=False).indices
+        return torch.zeros(n).index_fill(0, nearest, 1 / k)
+
+    return weights
 
 
 def _gaussian(away: Tensor, width: Tensor) -> Tensor:
@@ -117,7 +133,7 @@ def _gaussian(away: Tensor, width: Tensor) -> Tensor:
 MIXTURES = {
     mixture.name: mixture
     for mixture in (
-        Mixture("ridge", last_checkpoints, weigh=ridge),
-        Mixture("k_nearest", last_checkpoints, weigh=k_nearest),
+        Mixture("ridge", last_checkpoints, choose=ridge),
+        Mixture("k_nearest", last_checkpoints, choose=k_nearest),
     )
 }

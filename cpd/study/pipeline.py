@@ -9,13 +9,7 @@ Source: ours.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from cpd.domains.domain import Domain, digest
 from cpd.domains.finetune import finetune_all
@@ -28,7 +22,7 @@ from cpd.methods.hypernetwork import fitting as teaching
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
-from cpd.runtime import artifacts, devices, tensor_files
+from cpd.runtime import artifacts, devices
 from cpd.study.presets import Preset
 from cpd.zoo.zoo import AdapterZoo
 
@@ -103,9 +97,3 @@ def taught(tasks: TextDomain | ImageDomain, writing: Writing, seed: int) -> Fitt
         if work:
             FittedHypernetwork.fit(tasks, writing, seed, work).save_pretrained(folder)
     return FittedHypernetwork.from_pretrained(folder)
-
-
-def last_checkpoints(runs: Sequence[Path]) -> Tensor:
-    """Return the (n, K) last checkpoints of runs."""
-    rows = [np.array(tensor_files.open_matrix(run / "vectors.safetensors")[-1]) for run in runs]
-    return torch.from_numpy(np.stack(rows))

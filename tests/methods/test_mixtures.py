@@ -22,7 +22,7 @@ def data(n: int = 12, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.
 def test_ridge_is_kernel_ridge_regression_of_the_centred_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     conditions, adapters, asked = data()
     monkeypatch.setattr(mixtures, "PENALTIES", (0.1,))
-    weights = mixtures.ridge(conditions, adapters, asked)
+    weights = mixtures.ridge(conditions, adapters)(asked)
     away = torch.cdist(conditions, conditions)
     width = away[~torch.eye(12, dtype=torch.bool)].median()
     mean = adapters.mean(dim=0)
@@ -50,22 +50,22 @@ def test_ridge_chooses_the_penalty_with_the_least_error_on_an_adapter_that_is_le
                 )
             errors[penalty] = error
         best = min(errors, key=lambda penalty: errors[penalty])
-        own = mixtures.ridge(conditions, given, conditions[0])
+        own = mixtures.ridge(conditions, given)(conditions[0])
         only = {best}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(mixtures, "PENALTIES", tuple(only))
-            assert torch.allclose(own, mixtures.ridge(conditions, given, conditions[0]))
+            assert torch.allclose(own, mixtures.ridge(conditions, given)(conditions[0]))
 
 
 def test_neighbours_are_averaged_and_how_many_is_chosen_by_what_is_left_out() -> None:
     conditions = torch.arange(20.0)[:, None]
     smooth, steps = conditions.repeat(1, 2), (conditions // 10).repeat(1, 2)
-    near = mixtures.k_nearest(conditions, smooth, torch.tensor([4.1]))
+    near = mixtures.k_nearest(conditions, smooth)(torch.tensor([4.1]))
     assert float(near.sum()) == pytest.approx(1) and near[4] > 0 and near[19] == 0
     assert (near > 0).sum() <= 3, "adapters that change with the condition are averaged over few"
     random = torch.randn(20, 50, generator=torch.Generator().manual_seed(0))
-    assert (mixtures.k_nearest(conditions, random, torch.tensor([4.1])) > 0).sum() >= 8
-    assert (mixtures.k_nearest(conditions, steps, torch.tensor([15.0]))[:10] == 0).all()
+    assert (mixtures.k_nearest(conditions, random)(torch.tensor([4.1])) > 0).sum() >= 8
+    assert (mixtures.k_nearest(conditions, steps)(torch.tensor([15.0]))[:10] == 0).all()
 
 
 @pytest.mark.parametrize("name", list(mixtures.MIXTURES))

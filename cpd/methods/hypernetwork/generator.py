@@ -22,7 +22,7 @@ from cpd.methods.hypernetwork import fitting
 from cpd.methods.hypernetwork.fitting import Teaching
 from cpd.methods.hypernetwork.network import Hypernetwork
 from cpd.methods.hypernetwork.settings import Writing
-from cpd.methods.method import read, save, understood
+from cpd.methods.method import read, require_unguided, save, understood
 
 FORMAT = 1  # of the saved generator; raised when older files can no longer be read
 AT_ONCE = 64  # adapters that are written at a time
@@ -130,10 +130,7 @@ class FittedHypernetwork:
         Raises:
             ValueError: if n is below 1, there is no condition, or a guidance is asked for.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        if guidance != 1:
-            raise ValueError(f"method {self.name!r} has nothing to guide, got guidance {guidance}; leave it at 1")
+        require_unguided(self.name, n, guidance)
         return self.write(self.condition(condition)[None]).expand(n, -1).clone()
 
     @torch.inference_mode()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cpd import features
-from cpd.domains.finetune import finetune_all
+from cpd.domains.finetune import finetune_all, last_checkpoints
 from cpd.domains.images import albums, telling
 from cpd.domains.images.albums import EmojiAlbum
 from cpd.domains.images.domain import ImageDomain
@@ -89,6 +89,7 @@ class Study:
         self.how = how
         tables = [albums.many(part, how.asked).table for part in PARTS]
         self.unseen = [style for table in tables for style in table]
+        self._networks: dict[tuple[str, int], FittedHypernetwork] = {}
         self._banks: dict[int, AdapterZoo] = {}
         self.tier = {style.name: part for part, table in zip(PARTS, tables, strict=True) for style in table}
 
@@ -107,7 +108,9 @@ class Study:
 
     def network(self, writes: str, seed: int) -> FittedHypernetwork:
         """Train a hypernetwork on the training styles, or find the one that was."""
-        return pipeline.taught(self.learned, replace(self.how.writing, writes=writes), seed)
+        if (writes, seed) not in self._networks:
+            self._networks[writes, seed] = pipeline.taught(self.learned, replace(self.how.writing, writes=writes), seed)
+        return self._networks[writes, seed]
 
     def bank(self, count: int) -> AdapterZoo:
         """Fine-tune adapters on the first training styles, or find them."""
@@ -145,7 +148,7 @@ class Study:
     def tuned(self, seed: int) -> Tensor:
         """Fine-tune on every unseen style, the (styles, K) last checkpoints."""
         _prepared(self.asked)
-        return pipeline.last_checkpoints(finetune_all(self.asked, [(style.name, seed) for style in self.unseen]))
+        return last_checkpoints(finetune_all(self.asked, [(style.name, seed) for style in self.unseen]))
 
 
 def _prepared(domain: ImageDomain) -> ImageDomain:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cpd.domains.finetune import Job, finetune_all
+from cpd.domains.finetune import Job, finetune_all, last_checkpoints
 from cpd.domains.settings import Finetuning
 from cpd.domains.text import diagnoses, icd
 from cpd.domains.text.domain import TextDomain
@@ -76,6 +76,7 @@ class Study:
 
     def __init__(self, how: Unseen) -> None:
         self.how = how
+        self._networks: dict[tuple[str, int], FittedHypernetwork] = {}
         self.table = diagnoses.tasks()
         by_tier = {tier: [card for card in self.table if card.tier == tier] for tier in ("training", "test", "apart")}
         self.training = _some(by_tier["training"], how.learned)
@@ -96,10 +97,9 @@ class Study:
 
     def network(self, writes: str, seed: int) -> FittedHypernetwork:
         """Train a hypernetwork on the training tasks, or find the one that was."""
-        how = replace(self.how.writing, writes=writes)
-        found = pipeline.taught(self.learned, how, seed)
-        found.embeddings = self.learned.embeddings
-        return found
+        if (writes, seed) not in self._networks:
+            self._networks[writes, seed] = pipeline.taught(self.learned, replace(self.how.writing, writes=writes), seed)
+        return self._networks[writes, seed]
 
     @cached_property
     def zoo(self) -> AdapterZoo:
@@ -150,7 +150,7 @@ class Study:
         others = [card for card in self.table if card.name not in names]
         spec = replace(self.how.finetuning, tasks=names, batch=min(self.how.finetuning.batch, 2 * count or 10**6))
         jobs: list[Job] = [(name, seed) for name in names]
-        return pipeline.last_checkpoints(finetune_all(TextDomain(spec, [*cards, *others]), jobs))
+        return last_checkpoints(finetune_all(TextDomain(spec, [*cards, *others]), jobs))
 
 
 def _some(cards: list[TextTask], most: int | None) -> list[TextTask]:
@@ -265,7 +265,7 @@ def _read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, float]
     cards = [replace(card, load=partial(_paired, card, sentence)) for card in unseen]
     spec = replace(study.how.finetuning, tasks=(), rank=READER_RANK, alpha=2 * READER_RANK, batch=READER_BATCH)
     domain = TextDomain(replace(spec, max_length=2 * spec.max_length, learning_rate=2e-3), [together, *cards])
-    vector = pipeline.last_checkpoints(finetune_all(domain, [("together", seed)]))
+    vector = last_checkpoints(finetune_all(domain, [("together", seed)]))
     found = {}
     for card in unseen:
         labels = domain.splits(card.name).report.labels
