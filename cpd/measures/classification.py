@@ -33,3 +33,8 @@ def judged(logits: np.ndarray, labels: np.ndarray) -> Scores:
         likely = softmax(logits, axis=1)
         auc = np.mean([roc_auc_score(labels == k, likely[:, k]) for k in np.unique(labels)])
     return Scores(float(auc), float((logits.argmax(axis=1) == labels).mean()))
+
+
+def ranked(logits: np.ndarray, labels: np.ndarray) -> list[int]:
+    """Return the labels of rows from the least to the most like the last class, of (rows, classes) logits."""
+    return [int(label) for label in labels[np.argsort(logits[:, -1] - logits[:, 0], kind="stable")]]

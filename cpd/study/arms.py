@@ -41,6 +41,35 @@ ARMS = {
     "other_condition": Arm(
         "generated, told another", GENERATED, "X", "Written under the condition of another task or style."
     ),
+    "cond_pdiff": Arm(
+        "COND P-DIFF", GENERATED, "d", "What this study's first method writes, beside a second method.", "none"
+    ),
+    "description": Arm(
+        "written from a sentence", GENERATED, "h",
+        "What a hypernetwork writes for a task that it never learned, from a sentence about it.",
+    ),
+    "bare_name": Arm(
+        "written from the name", GENERATED, "H", "The same, told what the task is about in as few words as possible."
+    ),
+    "examples_4": Arm(
+        "written, 4 examples", GENERATED, "h", "The same, told the sentence and four examples of each class.", "left"
+    ),
+    "examples_16": Arm(
+        "written, 16 examples", GENERATED, "h", "The same, told the sentence and sixteen examples of each class.",
+        "none",
+    ),
+    "pictures": Arm(
+        "written from pictures", GENERATED, "H", "What a hypernetwork writes for a style, from eight pictures.", "left"
+    ),
+    "sentence": Arm(
+        "written from words", GENERATED, "H", "What a hypernetwork writes for a style, from a sentence.", "none"
+    ),
+    "both": Arm("written from both", GENERATED, "8", "The same, told the pictures and the sentence."),
+    "other": Arm(
+        "written, told another", GENERATED, "8", "The same network, told about another task or style.", "left"
+    ),
+    "mean": Arm("written, told the average", GENERATED, "8", "The same, told the average of all conditions.", "none"),
+    "gibberish": Arm("written, told nonsense", GENERATED, "X", "The same, told five words that mean nothing.", "left"),
     "reconstruction": Arm(
         "autoencoder alone", GENERATED, "o", "A training run after encoding and decoding; nothing is sampled.", "none"
     ),
@@ -55,6 +84,12 @@ ARMS = {
     "tuned": Arm(
         "fine-tuned on it", TUNED, "s", "Fine-tuned on the very style that the generator was only shown.", "left"
     ),
+    "tuned_4": Arm(
+        "fine-tuned, 4 examples", TUNED, "p", "Fine-tuned on four examples of each class and nothing else.", "left"
+    ),
+    "tuned_16": Arm(
+        "fine-tuned, 16 examples", TUNED, "p", "Fine-tuned on sixteen examples of each class.", "none"
+    ),
     "training": Arm("training runs", TUNED, "s", "The last checkpoints of the runs that were learned from.", "none"),
     "trained_other": Arm("trained on another", TUNED, "x", "A training run of another task."),
     "together": Arm("one run for all styles", TUNED, "*", "One adapter fine-tuned on all training styles together."),
@@ -64,6 +99,33 @@ ARMS = {
     "by_condition": Arm(
         "most similar style's run", TAKEN, "d",
         "A training run of the style whose pictures are most like those shown: a look-up as well.",
+    ),
+    "look_up": Arm(
+        "most similar one's", TAKEN, "D", "The fine-tuned adapter whose condition is most like what is told.", "none"
+    ),
+    "k_nearest": Arm(
+        "average of the most similar", AVERAGED, "v",
+        "The average of the adapters whose conditions are most like what is told.", "none",
+    ),
+    "ridge": Arm(
+        "kernel ridge", AVERAGED, "<", "Kernel ridge regression from conditions to fine-tuned adapters.", "none"
+    ),
+    "shared_lora": Arm(
+        "shared LoRA, written head", AVERAGED, "D", "One LoRA for all tasks; only the head is written.",
+        "left",
+    ),
+    "shared_lora_4": Arm(
+        "the same, 4 examples", AVERAGED, "P", "The same, told four examples of each class as well.", "left"
+    ),
+    "shared_lora_16": Arm(
+        "the same, 16 examples", AVERAGED, "P", "The same, told sixteen examples of each class as well.", "none"
+    ),
+    "reader": Arm(
+        "one that reads the sentence", AVERAGED, "X", "One adapter for all tasks that reads the sentence and the text.",
+        "none",
+    ),
+    "one_for_all": Arm(
+        "one for all", AVERAGED, ">", "One adapter that is learned on everything, whatever is told.", "none"
     ),
     "soup": Arm("average of the runs", AVERAGED, "^", "The average (the *soup*) of a task's training runs."),
     "soup_of_all": Arm("average of all styles", AVERAGED, "v", "The average of the training runs of all styles."),
@@ -80,6 +142,15 @@ ARMS = {
         "The average with noise that takes it as far away as the runs are from it.", "none",
     ),
     "latent_zero": Arm("no sample: latent = 0", NOTHING, "$0$", "The decoded latent 0: nothing is sampled."),
+    "zero_shot": Arm(
+        "zero-shot", NOTHING, "2", "No training at all: texts are compared with the sentence, as embeddings."
+    ),
+    "prototypes_4": Arm(
+        "prototypes, 4 examples", NOTHING, "3", "The same, and with the mean of four examples of each class."
+    ),
+    "prototypes_16": Arm(
+        "prototypes, 16 examples", NOTHING, "4", "The same, and with the mean of sixteen examples of each class."
+    ),
     "untrained_generator": Arm("untrained generator", NOTHING, "1", "The same networks before they learned."),
     "untrained_adapter": Arm("no adapter", NOTHING, "+", "The base model as it is: the update is 0."),
     "own": Arm("the style's own pictures", REAL, "*", "Real pictures of the style, of other drawings.", "none"),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from cpd.domains.images.settings import Drawing
 from cpd.domains.settings import Finetuning
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.methods.settings import Evaluating
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,17 @@ PARTS = ("finetuning", "learning", "evaluating")  # whose numbers `preset` can c
 AUTHORS_ALPHA = {1: 8, 2: 8, 4: 16, 16: 32}  # the authors' alpha of each rank
 
 
+def chosen(name: str, among: Mapping[str, T]) -> T:
+    """Return what a table has of a preset.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if name not in among:
+        raise ValueError(f"no preset {name!r}; there are {', '.join(among)}")
+    return among[name]
+
+
 def preset(name: str, among: Mapping[str, Preset] = PRESETS, /, **changes: Any) -> Preset:
     """Return a preset, with some of its numbers changed.
 
@@ -167,8 +180,7 @@ def preset(name: str, among: Mapping[str, Preset] = PRESETS, /, **changes: Any) 
     Raises:
         ValueError: if the name or a field is unknown, a field is in two parts, or a value is out of range.
     """
-    if name not in among:
-        raise ValueError(f"no preset {name!r}; there are {', '.join(among)}")
+    chosen(name, among)
     for change in changes:
         if (
             len(owners := [part for part in PARTS if change in {f.name for f in fields(getattr(among[name], part))}])

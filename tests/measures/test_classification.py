@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cpd.measures.classification import judged
+from cpd.measures.classification import judged, ranked
 
 RANDOM = np.random.default_rng(0)
 
@@ -36,3 +36,10 @@ def test_of_several_classes_it_is_the_mean_of_each_against_the_others() -> None:
 def test_a_class_without_rows_is_left_out() -> None:
     logits, labels = RANDOM.normal(size=(60, 4)).astype(np.float32), np.arange(60) % 3
     assert 0 < judged(logits, labels).auc < 1
+
+
+def test_rows_are_ranked_by_how_much_more_like_yes_than_no_they_are() -> None:
+    logits, labels = np.array([[0, 2], [5, 4], [0, 3], [0, 0.5]]), np.array([1, 0, 1, 0])
+    assert ranked(logits, labels) == [0, 0, 1, 1]
+    assert ranked(-logits, labels) == [1, 1, 0, 0]
+    assert ranked(logits + 7, labels) == ranked(logits, labels) != ranked(logits + np.array([0, 7]) * logits, labels)

@@ -63,14 +63,15 @@ def test_another_tasks_condition_is_of_the_same_tier_and_form_and_never_the_own(
 
 
 def test_what_is_asked_is_a_few_of_each_kind_and_what_is_learned_is_of_all_kinds() -> None:
-    cards = [card(f"topic {i}") for i in range(5)] + [card("left", "side"), card("acute", "course")]
-    assert [c.name for c in tasks._of_each_kind(cards, 2)] == ["topic 0", "topic 1", "left", "acute"]
-    assert {c.kind for c in tasks._some(cards, 3)} == {"topic", "side", "course"}
-    assert tasks._some(cards, None) == cards and len(tasks._of_each_kind(cards, None)) == 7
+    cards = [card(f"topic {i}") for i in range(5)]
+    cards += [card("left", "side"), card("right", "side"), card("acute", "course")]
+    assert [c.name for c in tasks._some(cards, 2, 2)] == ["topic 0", "topic 1", "left", "acute"]
+    assert [c.name for c in tasks._some(cards, 0, 3)] == ["left", "right", "acute"]
+    assert tasks._some(cards, None, None) == cards
 
 
 def test_nothing_unseen_is_learned() -> None:
-    study = tasks.Study(replace(tasks.Unseen(), learned=50, asked=2))
+    study = tasks.Study(replace(tasks.Unseen(), learned=50, topics=2, questions=1))
     assert {c.tier for c in study.training} == {"training"} and {c.tier for c in study.unseen} == {"test", "apart"}
     assert {c.name for c in study.training} <= set(diagnoses.of_tier("training"))
 

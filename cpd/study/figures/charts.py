@@ -223,22 +223,26 @@ def heatmap(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], lab
 
 
 def barcode(
-    wrong: Mapping[str, Mapping[str, Sequence[int]]], rows: Mapping[str, int], notes: Mapping[str, str]
+    ticks: Mapping[str, Mapping[str, Sequence[int]]],
+    rows: Mapping[str, int],
+    notes: Mapping[str, str],
+    xlabel: str = "rows of the report split, a tick where the answer is wrong",
 ) -> Drawing:
-    """Draw what adapters get wrong as barcodes: a panel per task, a line per adapter, a tick per wrong row.
+    """Draw some rows of a task as barcodes, such as those that are wrong: a panel per task, a line per adapter.
 
     Args:
-        wrong: task -> arm or label -> numbers of the rows that it gets wrong.
+        ticks: task -> arm or label -> numbers of the rows that have a tick.
         rows: task -> how many rows there are.
         notes: task -> a few words at the end of its title.
+        xlabel: what the rows and the ticks are.
 
     Returns:
         The figure.
     """
     with style():
-        heights = [0.4 + 0.2 * len(each) for each in wrong.values()]
-        drawing, axes = panel_grid(list(wrong), 1, 0.4, heights=heights)
-        for axis, (task, each) in zip(axes, wrong.items(), strict=True):
+        heights = [0.4 + 0.2 * len(each) for each in ticks.values()]
+        drawing, axes = panel_grid(list(ticks), 1, 0.4, heights=heights)
+        for axis, (task, each) in zip(axes, ticks.items(), strict=True):
             for i, (label, places) in enumerate(each.items()):
                 axis.vlines(places, i - 0.4, i + 0.4, color=look(label, i).colour, linewidth=0.9)
             axis.set_yticks(range(len(each)), [name(label) for label in each])
@@ -247,5 +251,5 @@ def barcode(
             axis.grid(False)
             axis.spines[:].set_visible(False)
             axis.tick_params(left=False)
-        drawing.supxlabel("rows of the report split, a tick where the answer is wrong", fontsize=10)
+        drawing.supxlabel(xlabel, fontsize=10)
     return drawing

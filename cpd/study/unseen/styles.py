@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cpd import features
 from cpd.domains.finetune import finetune_all, last_checkpoints
-from cpd.domains.images import albums, telling
+from cpd.domains.images import albums, styles, telling
 from cpd.domains.images.albums import EmojiAlbum
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.settings import Finetuning
@@ -45,24 +45,38 @@ class UnseenStyles:
         learning: how COND P-DIFF learns a bank.
         learned: training styles of hypernetworks.
         banks: numbers of training styles that adapters are fine-tuned on, for the methods that need them.
-        diffused: of these, the largest that COND P-DIFF learns.
-        asked: most unseen styles of each part; None is all of them.
-        seeds: how often everything is learned anew.
+        asked: most unseen styles of each of `PARTS`.
     """
 
     finetuning: Finetuning = field(
         default_factory=lambda: Finetuning(
             suite="many_styles", base="emoji", targets="attention", rank=2, dropout=0.0, batch=16, learning_rate=5e-3,
-            decay="cosine", keep=4, curve=1, select_rows=4, report_rows=256,
+            decay="cosine", keep=4, curve=1, select_rows=4, report_rows=64,
         )
     )  # fmt: skip
     writing: Writing = field(default_factory=lambda: Writing(writes="all", tasks=32, rows=8, cond_noise=0.1))
     learning: Learning = field(default_factory=lambda: Learning(condition="images"))
-    learned: int = 1024
-    banks: tuple[int, ...] = (16, 64, 256, 1024)
-    diffused: int = 64
-    asked: int | None = None
-    seeds: int = 3
+    learned: int = 256
+    banks: tuple[int, ...] = (16, 40)
+    asked: tuple[int, ...] = (32, 8)
+
+
+PRESETS = {
+    "smoke": UnseenStyles(
+        finetuning=replace(UnseenStyles().finetuning, scale=0.02, batch=4, select_rows=2, report_rows=8),
+        writing=Writing(writes="all", width=32, depth=1, steps=4, tasks=3, rows=2),
+        learning=Learning(condition="images", latent=4, width=32, depth=1, steps=10, batch=4),
+        learned=6, banks=(4,), asked=(2, 1),
+    ),
+    "laptop": UnseenStyles(
+        finetuning=replace(UnseenStyles().finetuning, scale=0.4, report_rows=32),
+        writing=Writing(writes="all", steps=150, tasks=16, rows=4, cond_noise=0.1),
+        learning=Learning(condition="images", steps=500, width=256),
+        learned=48, banks=(8,), asked=(8, 2),
+    ),
+    "full": UnseenStyles(writing=Writing(writes="all", steps=1000, tasks=32, rows=4, cond_noise=0.1)),
+}  # fmt: skip
+SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
 
 
 @dataclass(frozen=True)
@@ -72,10 +86,12 @@ class Look:
     Attributes:
         distance: Frechet distance of its pictures to the style's own, on MobileNetV2's features.
         to_none: the same, divided by that of no adapter.
+        drawn: (`KEPT`, s, s, 3) uint8, the first of these pictures.
     """
 
     distance: float
     to_none: float
+    drawn: np.ndarray
 
 
 class Study:
@@ -87,7 +103,7 @@ class Study:
 
     def __init__(self, how: UnseenStyles) -> None:
         self.how = how
-        tables = [albums.many(part, how.asked).table for part in PARTS]
+        tables = [albums.many(part, most).table for part, most in zip(PARTS, how.asked, strict=True)]
         self.unseen = [style for table in tables for style in table]
         self._networks: dict[tuple[str, int], FittedHypernetwork] = {}
         self._banks: dict[int, AdapterZoo] = {}
@@ -177,8 +193,7 @@ def _from_bank(method: str, count: int, study: Study, seed: int) -> Tensor:
 
 def arms(how: UnseenStyles) -> dict[str, Arm]:
     """Return every arm of a study, by name."""
-    banks = [(method, n) for n in how.banks for method in ("by_condition", "k_nearest", "ridge")]
-    banks += [("cond_pdiff", n) for n in how.banks if n <= how.diffused]
+    methods = {"look_up": "by_condition", "k_nearest": "k_nearest", "ridge": "ridge", "cond_pdiff": "cond_pdiff"}
     return {
         "none": lambda study, seed: study.asked.untrained().expand(len(study.unseen), -1),
         "tuned": lambda study, seed: study.tuned(seed),
@@ -188,7 +203,7 @@ def arms(how: UnseenStyles) -> dict[str, Arm]:
         "both": partial(_written, None, "both", SHOWN),
         "other": _of_another,
         "one_for_all": partial(_written, "head", "sentence", 0),
-        **{f"{method}_{n}": partial(_from_bank, method, n) for method, n in banks},
+        **{f"{name}_{n}": partial(_from_bank, method, n) for name, method in methods.items() for n in how.banks},
     }
 
 
@@ -212,9 +227,27 @@ def scores(how: UnseenStyles, seed: int, names: Sequence[str] | None = None) -> 
     )
     none = {style: own["distance"] for style, own in found["none"].items()}
     return {
-        name: {style: Look(own["distance"], own["distance"] / none[style]) for style, own in found[name].items()}
+        name: {
+            style: Look(own["distance"], own["distance"] / none[style], scored.unpacked(own["pictures"]))
+            for style, own in found[name].items()
+        }
         for name in chosen
     }
+
+
+def parts(how: UnseenStyles) -> dict[str, str]:
+    """Return every unseen style with "named", "random" or "apart" (an effect or a palette that was never learned)."""
+    named = {style.name for style in styles.INSIDE + styles.OUTSIDE}
+    return {
+        style: part if part == "apart" else "named" if style in named else "random"
+        for style, part in _study(how).tier.items()
+    }
+
+
+def own(how: UnseenStyles, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return (`KEPT`, s, s, 3) real pictures of some unseen styles, of the captions that arms draw first."""
+    asked = _study(how).asked
+    return {name: asked.album.pictures(name, "report", asked.painter.size, KEPT) for name in names}
 
 
 @cache
@@ -230,8 +263,8 @@ def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str,
     for place, style in enumerate(study.unseen):
         vectors = torch.stack([own[place] for own in made.values()])
         drawn = study.asked.draw(style.name, vectors, "report", range(study.how.finetuning.report_rows))
-        own = study.asked.real(style.name, "report")
+        real = study.asked.real(style.name, "report")
         for name, pictures in zip(made, drawn, strict=True):
-            distance = frechet.frechet_distance(own, features.features(pictures))
+            distance = frechet.frechet_distance(real, features.features(pictures))
             found[name][style.name] = {"distance": distance, "pictures": scored.packed(pictures[:KEPT])}
     return found

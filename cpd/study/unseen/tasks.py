@@ -9,9 +9,11 @@ Source: ours; arms are those that a sceptic would ask for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from cpd.domains.text import diagnoses, icd
 from cpd.domains.text.domain import TextDomain
 from cpd.domains.text.portions import few, shortened
 from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
-from cpd.measures.classification import Scores, judged
+from cpd.measures.classification import Scores, judged, ranked
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
@@ -38,6 +40,17 @@ READER_RANK, READER_BATCH = 16, 256
 
 
 @dataclass(frozen=True)
+class Outcome(Scores):
+    """How an adapter does on the rows of an unseen task.
+
+    Attributes:
+        ranked: labels of the rows, from the least to the most like the last class.
+    """
+
+    ranked: list[int]
+
+
+@dataclass(frozen=True)
 class Unseen:
     """Sizes of the study of unseen tasks.
 
@@ -45,26 +58,44 @@ class Unseen:
         finetuning: base encoder, LoRA and rows of all adapters but the reader's.
         writing: how hypernetworks learn.
         learning: how COND P-DIFF learns the zoo.
-        learned: most training tasks; None is all of them.
+        learned: training tasks, one half topics and one half questions; None is all that there are.
         zoo: most training topics that adapters are fine-tuned on, for the methods that need a zoo.
-        asked: most unseen tasks of each tier and kind; None is all of them.
-        reader: fine-tuning steps of the adapter that reads the description beside the text.
-        seeds: how often everything is learned anew.
+        topics: most unseen topics of each tier; None is all of them.
+        questions: most unseen questions of each tier, of every kind in turn; None is all of them.
+        reader: fine-tuning steps of the adapter that reads the description beside the text, `READER_BATCH` rows each.
     """
 
     finetuning: Finetuning = field(
         default_factory=lambda: Finetuning(
-            suite="diagnoses", pooling="mean", rank=4, alpha=16, dropout=0.0, max_length=24, select_rows=1,
-            report_rows=120, keep=4, curve=1,
+            suite="diagnoses", pooling="mean", rank=4, alpha=16, dropout=0.0, max_length=24, scale=0.6, select_rows=1,
+            report_rows=100, keep=4, curve=1,
         )
     )  # fmt: skip
     writing: Writing = field(default_factory=Writing)
     learning: Learning = field(default_factory=Learning)
     learned: int | None = None
-    zoo: int = 143
-    asked: int | None = None
-    reader: int = 3000
-    seeds: int = 3
+    zoo: int = 64
+    topics: int | None = None
+    questions: int | None = None
+    reader: int = 400
+
+
+PRESETS = {
+    "smoke": Unseen(
+        finetuning=replace(Unseen().finetuning, max_length=12, scale=0.05, batch=4, report_rows=12),
+        writing=Writing(width=32, depth=1, steps=4, tasks=4, rows=4),
+        learning=Learning(latent=4, width=32, depth=1, steps=10, batch=4),
+        learned=12, zoo=4, topics=3, questions=3, reader=2,
+    ),
+    "laptop": Unseen(
+        finetuning=replace(Unseen().finetuning, scale=0.3, report_rows=60),
+        writing=Writing(steps=150, tasks=16, rows=8),
+        learning=Learning(steps=500, width=256),
+        learned=300, zoo=16, topics=12, questions=8, reader=60,
+    ),
+    "full": Unseen(writing=Writing(steps=800, tasks=32, rows=8), questions=30),
+}  # fmt: skip
+SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
 
 
 class Study:
@@ -79,8 +110,9 @@ class Study:
         self._networks: dict[tuple[str, int], FittedHypernetwork] = {}
         self.table = diagnoses.tasks()
         by_tier = {tier: [card for card in self.table if card.tier == tier] for tier in ("training", "test", "apart")}
-        self.training = _some(by_tier["training"], how.learned)
-        self.unseen = [card for tier in ("test", "apart") for card in _of_each_kind(by_tier[tier], how.asked)]
+        halves = (None, None) if how.learned is None else (-(-how.learned // 2), how.learned // 2)
+        self.training = _some(by_tier["training"], *halves)
+        self.unseen = [card for tier in ("test", "apart") for card in _some(by_tier[tier], how.topics, how.questions)]
 
     @cached_property
     def learned(self) -> TextDomain:
@@ -130,6 +162,14 @@ class Study:
         rows = few(card, count, draw) if how == "examples" else None
         return self.asked.tell(card.name, sentence, rows)
 
+    def nearest(self) -> list[float]:
+        """Return for each unseen task the cosine of its bare name with the most similar one that was learned."""
+        own, known = (
+            self.learned.embeddings([card.phrasings[0] for card in cards]) for cards in (self.unseen, self.training)
+        )
+        cosines: list[float] = (own @ known.T).amax(dim=1).tolist()
+        return cosines
+
     def others(self) -> list[int]:
         """Return for each unseen task the place of another one, of the same tier, with as many classes."""
         groups: dict[tuple[str, int], list[int]] = {}
@@ -153,23 +193,17 @@ class Study:
         return last_checkpoints(finetune_all(TextDomain(spec, [*cards, *others]), jobs))
 
 
-def _some(cards: list[TextTask], most: int | None) -> list[TextTask]:
-    """Return so many tasks, every kind in turn; None is all of them."""
-    if most is None:
-        return cards
-    seen: dict[str, int] = {}
-    order = []
-    for card in cards:
-        seen[card.kind] = seen.get(card.kind, 0) + 1
-        order.append(seen[card.kind])
-    return [cards[i] for i in sorted(np.argsort(order, kind="stable")[:most])]
-
-
-def _of_each_kind(cards: list[TextTask], most: int | None) -> list[TextTask]:
-    kinds: dict[str, list[TextTask]] = {}
-    for card in cards:
-        kinds.setdefault(card.kind, []).append(card)
-    return [card for own in kinds.values() for card in own[:most]]
+def _some(cards: list[TextTask], topics: int | None, questions: int | None) -> list[TextTask]:
+    """Return the first topics, and questions of every kind in turn, so many of each; None is all of them."""
+    seen = Counter[str]()
+    turns = []
+    for i, card in enumerate(cards):
+        seen[card.kind] += 1
+        turns.append((seen[card.kind], i))
+    parts = [], []  # type: tuple[list[int], list[int]]
+    for _, i in sorted(turns):
+        parts[cards[i].kind != "topic"].append(i)
+    return [cards[i] for i in sorted([*parts[0][:topics], *parts[1][:questions]])]
 
 
 Arm = Callable[[Study, int], Tensor]  # of a study and a seed, an adapter for each unseen task
@@ -217,13 +251,14 @@ ARMS: dict[str, Arm] = {
     **{f"prototypes_{n}": partial(_zero_shot, n) for n in FEW},
     "tuned": lambda study, seed: study.tuned(0, seed),
     **{f"tuned_{n}": partial(lambda count, study, seed: study.tuned(count, seed), n) for n in FEW},
-    **{name: partial(_from_zoo, name) for name in ("by_condition", "k_nearest", "ridge", "cond_pdiff")},
+    "look_up": partial(_from_zoo, "by_condition"),
+    **{name: partial(_from_zoo, name) for name in ("k_nearest", "ridge", "cond_pdiff")},
 }
 READERS = {"reader": True, "one_for_all": False}  # one adapter for all tasks: whether it reads the sentence
 WRITES = {f"writes_{writes}": partial(_written, writes, "sentence", 0) for writes in ("all", "b", "core")}
 
 
-def scores(how: Unseen, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[str, dict[str, Scores]]:
+def scores(how: Unseen, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[str, dict[str, Outcome]]:
     """Score arms on every unseen task, or find what was scored before.
 
     Args:
@@ -232,11 +267,29 @@ def scores(how: Unseen, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[s
         names: of the arms.
 
     Returns:
-        Arm -> task -> scores.
+        Arm -> task -> outcome.
     """
     made_by = {"unseen": asdict(how), "suite": list(icd.WHEEL)}
     found = scored.scores(made_by, seed, names, lambda missing: _score(_study(how), missing, seed))
-    return {name: {task: Scores(**own) for task, own in each.items()} for name, each in found.items()}
+    return {name: {task: Outcome(**own) for task, own in each.items()} for name, each in found.items()}
+
+
+def about(how: Unseen) -> dict[str, dict[str, Any]]:
+    """Describe every unseen task.
+
+    Returns:
+        Task -> its ``name``, ``kind`` and ``tier``, and the cosine of that name with the ``nearest`` one learned.
+    """
+    study = _study(how)
+    return {
+        card.name: {"name": card.phrasings[0], "kind": card.kind, "tier": card.tier, "nearest": cosine}
+        for card, cosine in zip(study.unseen, study.nearest(), strict=True)
+    }
+
+
+def learned(how: Unseen) -> int:
+    """Return how many tasks are learned from."""
+    return len(_study(how).training)
 
 
 @cache
@@ -244,19 +297,23 @@ def _study(how: Unseen) -> Study:
     return Study(how)
 
 
-def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str, dict[str, float]]]:
+def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str, dict[str, Any]]]:
     """Score the adapters of every arm, all those of a task at a time; the readers have a base model of their own."""
     made = {name: (ARMS | WRITES)[name](study, seed) for name in names if name not in READERS}
-    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in made}
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in made}
     for place, card in enumerate(study.unseen if made else ()):
         logits = study.asked.logits(card.name, torch.stack([own[place] for own in made.values()]), "report")
         labels = study.asked.splits(card.name).report.labels
         for name, own in zip(made, logits, strict=True):
-            found[name][card.name] = asdict(judged(own, labels))
+            found[name][card.name] = _outcome(own, labels)
     return found | {name: _read(study, READERS[name], seed) for name in names if name in READERS}
 
 
-def _read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, float]]:
+def _outcome(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    return asdict(judged(logits, labels)) | {"ranked": ranked(logits, labels)}
+
+
+def _read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, Any]]:
     """Fine-tune one adapter on all yes-or-no tasks together, and score it on those that are unseen."""
     learned = tuple(card for card in study.training if card.classes == YES_NO)
     steps = study.how.reader
@@ -269,7 +326,7 @@ def _read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, float]
     found = {}
     for card in unseen:
         labels = domain.splits(card.name).report.labels
-        found[card.name] = asdict(judged(domain.logits(card.name, vector, "report")[0], labels))
+        found[card.name] = _outcome(domain.logits(card.name, vector, "report")[0], labels)
     return found
 
 
