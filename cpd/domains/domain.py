@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class Domain(ABC):
 
     def __init__(self, spec: Finetuning) -> None:
         self.spec = spec
+        self.starts: Mapping[str, Tensor] = {}
         self._bases: dict[bool, Grouped] = {}
 
     @property
@@ -113,6 +114,20 @@ class Domain(ABC):
     def untrained(self) -> Tensor:
         """Return the (K,) vector that all runs begin with: no update of the base model."""
         return self._start[1].clone()
+
+    def starting_from(self, vectors: Mapping[str, Tensor]) -> Self:
+        """Return these tasks with runs that begin with other adapters, such as written ones.
+
+        Args:
+            vectors: task -> (K,) adapter; the runs of other tasks begin as they do here.
+        """
+        made = object.__new__(type(self))
+        made.__dict__ |= self.__dict__ | {"starts": {task: vector.clone() for task, vector in vectors.items()}}
+        return made
+
+    def start(self, task: str) -> Tensor:
+        """Return the (K,) vector that the runs of a task begin with."""
+        return self.starts[task].clone() if task in self.starts else self.untrained()
 
     @property
     def trained(self) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from cpd.domains.domain import Domain
+from cpd.domains.domain import Domain, digest
 from cpd.domains.settings import Finetuning
 from cpd.runtime import artifacts, devices, tensor_files
 from cpd.runtime.executors import side_by_side
@@ -41,6 +41,8 @@ def run_spec(domain: Domain, task: str, seed: int) -> dict[str, Any]:
     for irrelevant in ("tasks", "runs", "held_out", "report_rows"):
         del spec[irrelevant]
     made_by = {"task": task, "seed": seed, "steps": domain.steps(task), "version": VERSION}
+    if task in domain.starts:
+        made_by["start"] = digest(domain.starts[task].numpy())
     return spec | domain.made_of(task) | made_by | {"device": domain.device.type, "precision": domain.precision}
 
 
@@ -94,7 +96,12 @@ def finetune_all(domain: Domain, jobs: Sequence[Job]) -> list[Path]:
 
 def last_checkpoints(runs: Sequence[Path]) -> Tensor:
     """Return the (n, K) last checkpoints of finished runs."""
-    rows = [np.array(tensor_files.open_matrix(run / "vectors.safetensors")[-1]) for run in runs]
+    return checkpoints(runs, -1)
+
+
+def checkpoints(runs: Sequence[Path], place: int) -> Tensor:
+    """Return the (n, K) checkpoints of finished runs at a place among those that each has kept."""
+    rows = [np.array(tensor_files.open_matrix(run / "vectors.safetensors")[place]) for run in runs]
     return torch.from_numpy(np.stack(rows))
 
 
@@ -135,7 +142,7 @@ class _Pack:
     """The runs that go side by side: one forward and backward pass, and one step of AdamW, for all of them."""
 
     def __init__(self, domain: Domain, runs: Sequence[_Run]) -> None:
-        self.domain, self.start = domain, domain.untrained().to(domain.device)
+        self.domain, self.start = domain, torch.stack([run.start for run in runs]).to(domain.device)
         self.trained = domain.trained.nonzero()[:, 0].to(domain.device)
         self.rows = Rows.stacked([run.loaded for run in runs], domain.device)
         for place, run in enumerate(runs):
@@ -145,7 +152,7 @@ class _Pack:
         """Take one step of some runs; return the loss of each by its place, and leave with each what it has to keep."""
         chosen = torch.tensor([run.place for run in runs], device=self.domain.device)
         weights = self.rows.weights[chosen].requires_grad_()  # (G, T) coordinates that are trained
-        vectors = self.start.expand(len(runs), -1).index_copy(1, self.trained, weights)
+        vectors = self.start[chosen].index_copy(1, self.trained, weights)
         rows = [self.domain.rows(run.task, run.seed, run.steps_done) for run in runs]
         losses = self.domain.loss(vectors, [run.task for run in runs], rows, [run.random() for run in runs])
         (gradients,) = torch.autograd.grad(losses.sum(), weights)
@@ -198,7 +205,7 @@ class _Run:
 
     def __init__(self, domain: Domain, task: str, seed: int, folder: Path, identity: str) -> None:
         self.task, self.seed, self.folder, self.identity = task, seed, folder, identity
-        self.plan, self.start, self.trained = _plan(domain.spec, domain.steps(task)), domain.untrained(), domain.trained
+        self.plan, self.start, self.trained = _plan(domain.spec, domain.steps(task)), domain.start(task), domain.trained
         self.losses: list[float] = []
         weights = self.start[self.trained]
         self.loaded: tuple[Tensor, ...] = (weights, torch.zeros_like(weights), torch.zeros_like(weights))

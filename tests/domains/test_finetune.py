@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import tiny
 import torch
 from processes import PATHS
 
-from cpd.domains.finetune import VERSION, finetune, run_spec
+from cpd.domains.finetune import VERSION, checkpoints, finetune, run_spec
 from cpd.domains.text.domain import TextDomain
 from cpd.domains.text.tasks import Split, TextTask, matthews
 from cpd.runtime import artifacts, tensor_files
@@ -75,6 +76,19 @@ def test_run_holds_its_last_checkpoints_and_their_scores(base: Path) -> None:
         if score is not None:
             assert score == made.score("reviews", torch.from_numpy(rows[i : i + 1].copy()), "select")[0]
     assert record["scores"]["select"][-1] == record["curve"]["50"]
+
+
+def test_a_run_can_begin_with_any_adapter_and_is_then_another_run(base: Path) -> None:
+    plain = domain(base, keep=STEPS, learning_rate=1e-3)
+    given = plain.untrained() + torch.from_numpy(np.random.default_rng(0).normal(size=plain.layout.size)).float()
+    begun = pickle.loads(pickle.dumps(plain.starting_from({"reviews": given})))
+    (own,), (other,) = finetune(begun, [("reviews", 0)]), finetune(plain, [("reviews", 0)])
+    assert own != other and torch.equal(plain.start("reviews"), plain.untrained())
+    first, last = checkpoints([own], 0)[0], checkpoints([own], -1)[0]
+    assert 0 < (first - given).abs().max() <= 1.1e-3 < (last - given).abs().max()
+    same = plain.starting_from({"reviews": plain.untrained(), "of no run": given})
+    (alike,) = finetune(same, [("reviews", 0)])
+    assert alike != other and torch.equal(checkpoints([alike], -1), checkpoints([other], -1))
 
 
 def test_same_seed_gives_the_same_bytes_and_another_another_run(

@@ -10,7 +10,7 @@ from cpd.domains.text import diagnoses
 from cpd.domains.text.portions import few
 from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
 from cpd.measures.classification import Scores, judged
-from cpd.study.unseen import scored, tasks
+from cpd.study.unseen import readers, scored, tasks
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +46,12 @@ def test_examples_are_none_of_the_report_and_another_draw_shows_others() -> None
 
 def test_a_reader_sees_each_text_beside_a_phrasing_that_is_not_asked_with(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = [card("gout"), card("mumps")]
-    read, _ = tasks._together(cards, sentence=True)
-    bare, _ = tasks._together(cards, sentence=False)
+    read, _ = readers._together(cards, sentence=True)
+    bare, _ = readers._together(cards, sentence=False)
     assert [text for _, text in read.texts] == [text for (text,) in bare.texts]
     assert {told for told, _ in read.texts} == {"gout", "of gout", "mumps", "of mumps"}
     assert all(told.split()[-1] == text.split()[0] for told, text in read.texts)
-    rows, report = tasks._paired(cards[0], sentence=True)
+    rows, report = readers._paired(cards[0], sentence=True)
     assert report is not None and {told for told, _ in rows.texts + report.texts} == {"Is it gout?"}
 
 

@@ -90,8 +90,8 @@ class ImageDomain(Domain):
         self._real: dict[tuple[str, str], Tensor] = {}
         self._identities: dict[str, str] = {}
 
-    def __reduce__(self) -> tuple[type[ImageDomain], tuple[Finetuning, Album, int]]:
-        return ImageDomain, (self.spec, self.album, self.draws)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImageDomain, (self.spec, self.album, self.draws), {"starts": self.starts}
 
     @property
     def names(self) -> list[str]:

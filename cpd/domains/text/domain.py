@@ -68,8 +68,8 @@ class TextDomain(Domain):
         self._orders: dict[tuple[str, int, int], np.ndarray] = {}
         self._known: dict[tuple[str, str, str], np.ndarray] = {}
 
-    def __reduce__(self) -> tuple[type[TextDomain], tuple[Finetuning, list[TextTask]]]:
-        return TextDomain, (self.spec, list(self.table.values()))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TextDomain, (self.spec, list(self.table.values())), {"starts": self.starts}
 
     @property
     def names(self) -> list[str]:

@@ -1,32 +1,28 @@
-"""Styles that nothing was trained on: the adapters of every arm for each of them, drawn with beside each other.
+"""Styles that nothing was trained on: which they are, what is shown of them, and what is learned from other styles.
 
-Source: ours; arms are those that a sceptic would ask for.
+Source: ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache, cached_property, partial
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cpd import features
-from cpd.domains.finetune import finetune_all, last_checkpoints
+from cpd.domains.finetune import checkpoints, finetune_all, last_checkpoints
 from cpd.domains.images import albums, styles, telling
 from cpd.domains.images.albums import EmojiAlbum
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.settings import Finetuning
-from cpd.measures import frechet
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
 from cpd.study import pipeline
-from cpd.study.unseen import scored
 from cpd.zoo.zoo import AdapterZoo
 
 SHOWN = 8  # pictures that a style is told by
@@ -45,7 +41,7 @@ class UnseenStyles:
         learning: how COND P-DIFF learns a bank.
         learned: training styles of hypernetworks.
         banks: numbers of training styles that adapters are fine-tuned on, for the methods that need them.
-        asked: most unseen styles of each of `PARTS`.
+        asked: unseen styles of each of `PARTS`, the first ones.
     """
 
     finetuning: Finetuning = field(
@@ -57,8 +53,8 @@ class UnseenStyles:
     writing: Writing = field(default_factory=lambda: Writing(writes="all", tasks=32, rows=8, cond_noise=0.1))
     learning: Learning = field(default_factory=lambda: Learning(condition="images"))
     learned: int = 256
-    banks: tuple[int, ...] = (16, 40)
-    asked: tuple[int, ...] = (32, 8)
+    banks: tuple[int, ...] = (40,)
+    asked: tuple[int, ...] = (24, 4)
 
 
 PRESETS = {
@@ -79,21 +75,6 @@ PRESETS = {
 SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
 
 
-@dataclass(frozen=True)
-class Look:
-    """How an adapter draws a style.
-
-    Attributes:
-        distance: Frechet distance of its pictures to the style's own, on MobileNetV2's features.
-        to_none: the same, divided by that of no adapter.
-        drawn: (`KEPT`, s, s, 3) uint8, the first of these pictures.
-    """
-
-    distance: float
-    to_none: float
-    drawn: np.ndarray
-
-
 class Study:
     """Training styles, unseen styles, and what is learned from the one and drawn of the other.
 
@@ -103,7 +84,7 @@ class Study:
 
     def __init__(self, how: UnseenStyles) -> None:
         self.how = how
-        tables = [albums.many(part, most).table for part, most in zip(PARTS, how.asked, strict=True)]
+        tables = [albums.many(part, most).table if most else () for part, most in zip(PARTS, how.asked, strict=True)]
         self.unseen = [style for table in tables for style in table]
         self._networks: dict[tuple[str, int], FittedHypernetwork] = {}
         self._banks: dict[int, AdapterZoo] = {}
@@ -166,6 +147,13 @@ class Study:
         _prepared(self.asked)
         return last_checkpoints(finetune_all(self.asked, [(style.name, seed) for style in self.unseen]))
 
+    def gone_on(self, starts: Tensor, steps: int, seed: int) -> Tensor:
+        """Fine-tune on every unseen style as `tuned` does, but from (styles, K) adapters; what some steps make."""
+        names = [style.name for style in self.unseen]
+        domain = ImageDomain(replace(self.asked.spec, keep=self.asked.steps("")), self.asked.album)
+        begun = _prepared(domain.starting_from(dict(zip(names, starts, strict=True))))
+        return checkpoints(finetune_all(begun, [(name, seed) for name in names]), steps - 1)
+
 
 def _prepared(domain: ImageDomain) -> ImageDomain:
     """Draw the pictures of all styles on every core, where those are not busy with a style each anyway."""
@@ -174,65 +162,10 @@ def _prepared(domain: ImageDomain) -> ImageDomain:
     return domain
 
 
-Arm = Callable[[Study, int], Tensor]  # of a study and a seed, an adapter for each unseen style
-
-
-def _written(writes: str | None, how: str, count: int, study: Study, seed: int) -> Tensor:
-    network = study.network(writes or study.how.writing.writes, seed)
-    return network.write(study.told(how, seed, count))
-
-
-def _of_another(study: Study, seed: int) -> Tensor:
-    return _written(None, "pictures", SHOWN, study, seed).roll(1, dims=0)
-
-
-def _from_bank(method: str, count: int, study: Study, seed: int) -> Tensor:
-    generator = study.generator(method, count, seed)
-    return torch.cat([generator.generate(seen, 1, seed) for seen in study.shown(seed)])
-
-
-def arms(how: UnseenStyles) -> dict[str, Arm]:
-    """Return every arm of a study, by name."""
-    methods = {"look_up": "by_condition", "k_nearest": "k_nearest", "ridge": "ridge", "cond_pdiff": "cond_pdiff"}
-    return {
-        "none": lambda study, seed: study.asked.untrained().expand(len(study.unseen), -1),
-        "tuned": lambda study, seed: study.tuned(seed),
-        "pictures": partial(_written, None, "pictures", SHOWN),
-        "one_picture": partial(_written, None, "pictures", 1),
-        "sentence": partial(_written, None, "sentence", 0),
-        "both": partial(_written, None, "both", SHOWN),
-        "other": _of_another,
-        "one_for_all": partial(_written, "head", "sentence", 0),
-        **{f"{name}_{n}": partial(_from_bank, method, n) for name, method in methods.items() for n in how.banks},
-    }
-
-
-WRITES = {f"writes_{writes}": partial(_written, writes, "pictures", SHOWN) for writes in ("all", "b", "core")}
-
-
-def scores(how: UnseenStyles, seed: int, names: Sequence[str] | None = None) -> dict[str, dict[str, Look]]:
-    """Draw every unseen style with the adapters of arms, or find what was seen before.
-
-    Args:
-        how: sizes.
-        seed: of all that is learned and drawn.
-        names: of the arms; None is all.
-
-    Returns:
-        Arm -> style -> look.
-    """
-    chosen = list(arms(how) if names is None else names)
-    found = scored.scores(
-        {"unseen_styles": asdict(how)}, seed, ["none", *chosen], lambda missing: _score(_study(how), missing, seed)
-    )
-    none = {style: own["distance"] for style, own in found["none"].items()}
-    return {
-        name: {
-            style: Look(own["distance"], own["distance"] / none[style], scored.unpacked(own["pictures"]))
-            for style, own in found[name].items()
-        }
-        for name in chosen
-    }
+@cache
+def study(how: UnseenStyles) -> Study:
+    """Return the one study of these sizes in this process."""
+    return Study(how)
 
 
 def parts(how: UnseenStyles) -> dict[str, str]:
@@ -240,31 +173,11 @@ def parts(how: UnseenStyles) -> dict[str, str]:
     named = {style.name for style in styles.INSIDE + styles.OUTSIDE}
     return {
         style: part if part == "apart" else "named" if style in named else "random"
-        for style, part in _study(how).tier.items()
+        for style, part in study(how).tier.items()
     }
 
 
 def own(how: UnseenStyles, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return (`KEPT`, s, s, 3) real pictures of some unseen styles, of the captions that arms draw first."""
-    asked = _study(how).asked
+    asked = study(how).asked
     return {name: asked.album.pictures(name, "report", asked.painter.size, KEPT) for name in names}
-
-
-@cache
-def _study(how: UnseenStyles) -> Study:
-    return Study(how)
-
-
-def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
-    """Draw with the adapters of every arm, all those of a style at a time, and look at the pictures."""
-    known = arms(study.how) | WRITES
-    made = {name: known[name](study, seed) for name in names}
-    found: dict[str, dict[str, Any]] = {name: {} for name in made}
-    for place, style in enumerate(study.unseen):
-        vectors = torch.stack([own[place] for own in made.values()])
-        drawn = study.asked.draw(style.name, vectors, "report", range(study.how.finetuning.report_rows))
-        real = study.asked.real(style.name, "report")
-        for name, pictures in zip(made, drawn, strict=True):
-            distance = frechet.frechet_distance(real, features.features(pictures))
-            found[name][style.name] = {"distance": distance, "pictures": scored.packed(pictures[:KEPT])}
-    return found

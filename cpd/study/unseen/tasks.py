@@ -1,53 +1,32 @@
-"""Tasks that nothing was trained on: the adapters of every arm for each of them, scored beside each other.
+"""Tasks that nothing was trained on: which they are, what is told of them, and what is learned from the other tasks.
 
-An arm says what is written for unseen tasks, by whom, and what it is told; scores are artifacts, one for each arm and
-seed, so that a study goes on where it was stopped, and that other arms can be added. What is drawn of them, and what it
-means, is the notebook's.
-
-Source: ours; arms are those that a sceptic would ask for.
+Source: ours.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache, cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cpd.domains.finetune import Job, finetune_all, last_checkpoints
+from cpd.domains.finetune import Job, checkpoints, finetune_all, last_checkpoints
 from cpd.domains.settings import Finetuning
-from cpd.domains.text import diagnoses, icd
+from cpd.domains.text import diagnoses
 from cpd.domains.text.domain import TextDomain
 from cpd.domains.text.portions import few, shortened
-from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
-from cpd.measures.classification import Scores, judged, ranked
+from cpd.domains.text.tasks import TextTask
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
 from cpd.study import pipeline
-from cpd.study.unseen import scored
 from cpd.zoo.zoo import AdapterZoo
 
-GIBBERISH = "wug blicket dax toma fep"
-FEW = (4, 16)  # examples of each class
 READER_RANK, READER_BATCH = 16, 256
-
-
-@dataclass(frozen=True)
-class Outcome(Scores):
-    """How an adapter does on the rows of an unseen task.
-
-    Attributes:
-        ranked: labels of the rows, from the least to the most like the last class.
-    """
-
-    ranked: list[int]
 
 
 @dataclass(frozen=True)
@@ -185,12 +164,23 @@ class Study:
             count: examples of each class to learn from, the ones that `told` shows; 0 is all rows.
             seed: of the run and of the draw.
         """
+        return last_checkpoints(finetune_all(self._few(count, seed, self.how.finetuning.keep), self._jobs(seed)))
+
+    def gone_on(self, starts: Tensor, count: int, steps: int, seed: int) -> Tensor:
+        """Fine-tune on every unseen task as `tuned` does, but from (tasks, K) adapters; return what some steps make."""
+        domain = self._few(count, seed, max(map(self.asked.steps, self.asked.names)))
+        begun = domain.starting_from(dict(zip(self.asked.names, starts, strict=True)))
+        return checkpoints(finetune_all(begun, self._jobs(seed)), steps - 1)
+
+    def _jobs(self, seed: int) -> list[Job]:
+        return [(card.name, seed) for card in self.unseen]
+
+    def _few(self, count: int, seed: int, keep: int) -> TextDomain:
         cards = [shortened(card, count, seed) for card in self.unseen] if count else self.unseen
         names = tuple(card.name for card in cards)
         others = [card for card in self.table if card.name not in names]
-        spec = replace(self.how.finetuning, tasks=names, batch=min(self.how.finetuning.batch, 2 * count or 10**6))
-        jobs: list[Job] = [(name, seed) for name in names]
-        return last_checkpoints(finetune_all(TextDomain(spec, [*cards, *others]), jobs))
+        batch = min(self.how.finetuning.batch, 2 * count or 10**6)
+        return TextDomain(replace(self.how.finetuning, tasks=names, batch=batch, keep=keep), [*cards, *others])
 
 
 def _some(cards: list[TextTask], topics: int | None, questions: int | None) -> list[TextTask]:
@@ -206,72 +196,10 @@ def _some(cards: list[TextTask], topics: int | None, questions: int | None) -> l
     return [cards[i] for i in sorted([*parts[0][:topics], *parts[1][:questions]])]
 
 
-Arm = Callable[[Study, int], Tensor]  # of a study and a seed, an adapter for each unseen task
-
-
-def _written(writes: str | None, how: str, count: int, study: Study, seed: int) -> Tensor:
-    network = study.network(writes or study.how.writing.writes, seed)
-    return network.write(study.told(how, count, seed))
-
-
-def _zero_shot(count: int, study: Study, seed: int) -> Tensor:
-    network = study.network("head", 0).untrained()
-    return network.write(study.told("examples" if count else "sentence", count, seed))
-
-
-def _of_another(study: Study, seed: int) -> Tensor:
-    return _written(None, "sentence", 0, study, seed)[study.others()]
-
-
-def _of_all(study: Study, seed: int) -> Tensor:
-    told = study.told("sentence").mean(dim=0, keepdim=True)
-    return study.network(study.how.writing.writes, seed).write(told).expand(len(study.unseen), -1)
-
-
-def _of_nothing(study: Study, seed: int) -> Tensor:
-    told = torch.stack([study.asked.tell(card.name, GIBBERISH) for card in study.unseen])
-    return study.network(study.how.writing.writes, seed).write(told)
-
-
-def _from_zoo(method: str, study: Study, seed: int) -> Tensor:
-    generator = study.generator(method, seed)
-    return torch.cat([generator.generate(card.description, 1, seed) for card in study.unseen])
-
-
-ARMS: dict[str, Arm] = {
-    "description": partial(_written, None, "sentence", 0),
-    "bare_name": partial(_written, None, "bare", 0),
-    **{f"examples_{n}": partial(_written, None, "examples", n) for n in FEW},
-    "other": _of_another,
-    "mean": _of_all,
-    "gibberish": _of_nothing,
-    "shared_lora": partial(_written, "head", "sentence", 0),
-    **{f"shared_lora_{n}": partial(_written, "head", "examples", n) for n in FEW},
-    "zero_shot": partial(_zero_shot, 0),
-    **{f"prototypes_{n}": partial(_zero_shot, n) for n in FEW},
-    "tuned": lambda study, seed: study.tuned(0, seed),
-    **{f"tuned_{n}": partial(lambda count, study, seed: study.tuned(count, seed), n) for n in FEW},
-    "look_up": partial(_from_zoo, "by_condition"),
-    **{name: partial(_from_zoo, name) for name in ("k_nearest", "ridge", "cond_pdiff")},
-}
-READERS = {"reader": True, "one_for_all": False}  # one adapter for all tasks: whether it reads the sentence
-WRITES = {f"writes_{writes}": partial(_written, writes, "sentence", 0) for writes in ("all", "b", "core")}
-
-
-def scores(how: Unseen, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[str, dict[str, Outcome]]:
-    """Score arms on every unseen task, or find what was scored before.
-
-    Args:
-        how: sizes.
-        seed: of all that is learned and drawn.
-        names: of the arms.
-
-    Returns:
-        Arm -> task -> outcome.
-    """
-    made_by = {"unseen": asdict(how), "suite": list(icd.WHEEL)}
-    found = scored.scores(made_by, seed, names, lambda missing: _score(_study(how), missing, seed))
-    return {name: {task: Outcome(**own) for task, own in each.items()} for name, each in found.items()}
+@cache
+def study(how: Unseen) -> Study:
+    """Return the one study of these sizes in this process."""
+    return Study(how)
 
 
 def about(how: Unseen) -> dict[str, dict[str, Any]]:
@@ -280,73 +208,13 @@ def about(how: Unseen) -> dict[str, dict[str, Any]]:
     Returns:
         Task -> its ``name``, ``kind`` and ``tier``, and the cosine of that name with the ``nearest`` one learned.
     """
-    study = _study(how)
+    own = study(how)
     return {
         card.name: {"name": card.phrasings[0], "kind": card.kind, "tier": card.tier, "nearest": cosine}
-        for card, cosine in zip(study.unseen, study.nearest(), strict=True)
+        for card, cosine in zip(own.unseen, own.nearest(), strict=True)
     }
 
 
 def learned(how: Unseen) -> int:
     """Return how many tasks are learned from."""
-    return len(_study(how).training)
-
-
-@cache
-def _study(how: Unseen) -> Study:
-    return Study(how)
-
-
-def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """Score the adapters of every arm, all those of a task at a time; the readers have a base model of their own."""
-    made = {name: (ARMS | WRITES)[name](study, seed) for name in names if name not in READERS}
-    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in made}
-    for place, card in enumerate(study.unseen if made else ()):
-        logits = study.asked.logits(card.name, torch.stack([own[place] for own in made.values()]), "report")
-        labels = study.asked.splits(card.name).report.labels
-        for name, own in zip(made, logits, strict=True):
-            found[name][card.name] = _outcome(own, labels)
-    return found | {name: _read(study, READERS[name], seed) for name in names if name in READERS}
-
-
-def _outcome(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    return asdict(judged(logits, labels)) | {"ranked": ranked(logits, labels)}
-
-
-def _read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, Any]]:
-    """Fine-tune one adapter on all yes-or-no tasks together, and score it on those that are unseen."""
-    learned = tuple(card for card in study.training if card.classes == YES_NO)
-    steps = study.how.reader
-    together = TextTask("together", "", YES_NO, accuracy, steps, partial(_together, learned, sentence))
-    unseen = [card for card in study.unseen if card.classes == YES_NO]
-    cards = [replace(card, load=partial(_paired, card, sentence)) for card in unseen]
-    spec = replace(study.how.finetuning, tasks=(), rank=READER_RANK, alpha=2 * READER_RANK, batch=READER_BATCH)
-    domain = TextDomain(replace(spec, max_length=2 * spec.max_length, learning_rate=2e-3), [together, *cards])
-    vector = last_checkpoints(finetune_all(domain, [("together", seed)]))
-    found = {}
-    for card in unseen:
-        labels = domain.splits(card.name).report.labels
-        found[card.name] = _outcome(domain.logits(card.name, vector, "report")[0], labels)
-    return found
-
-
-def _together(cards: Sequence[TextTask], sentence: bool) -> tuple[Split, None]:
-    """Return the rows of many tasks, each beside one of its task's phrasings, or without."""
-    texts: list[tuple[str, ...]] = []
-    labels: list[np.ndarray] = []
-    random = np.random.default_rng(0)
-    for card in cards:
-        rows, _ = card.load()
-        told = random.choice(card.phrasings, len(rows))
-        texts += [(str(phrasing), *text) if sentence else text for phrasing, text in zip(told, rows.texts, strict=True)]
-        labels.append(rows.labels)
-    return Split(texts, np.concatenate(labels)), None
-
-
-def _paired(card: TextTask, sentence: bool) -> tuple[Split, Split | None]:
-    rows, report = card.load()
-    return _beside(card, rows, sentence), report and _beside(card, report, sentence)
-
-
-def _beside(card: TextTask, rows: Split, sentence: bool) -> Split:
-    return replace(rows, texts=[(card.description, *text) if sentence else text for text in rows.texts])
+    return len(study(how).training)

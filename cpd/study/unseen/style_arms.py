@@ -1,0 +1,133 @@
+"""Every way to an adapter for a style that nothing was trained on, drawn with beside each other.
+
+Source: ours; arms are those that a sceptic would ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cpd import features
+from cpd.measures import frechet
+from cpd.study.unseen import scored, styles
+from cpd.study.unseen.styles import KEPT, SHOWN, Study, UnseenStyles
+
+STARTS = ("none", "pictures", "one_for_all")  # arms that fine-tuning goes on from
+AFTER = (0, 0.025, 0.05, 0.125, 0.25, 0.5, 1)  # of the steps of a run
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an adapter draws a style.
+
+    Attributes:
+        distance: Frechet distance of its pictures to the style's own, on MobileNetV2's features.
+        to_none: the same, divided by that of no adapter.
+        drawn: (`KEPT`, s, s, 3) uint8, the first of these pictures.
+    """
+
+    distance: float
+    to_none: float
+    drawn: np.ndarray
+
+
+Arm = Callable[[Study, int], Tensor]  # of a study and a seed, an adapter for each unseen style
+
+
+def _written(writes: str | None, how: str, count: int, study: Study, seed: int) -> Tensor:
+    network = study.network(writes or study.how.writing.writes, seed)
+    return network.write(study.told(how, seed, count))
+
+
+def _of_another(study: Study, seed: int) -> Tensor:
+    return _written(None, "pictures", SHOWN, study, seed).roll(1, dims=0)
+
+
+def _from_bank(method: str, count: int, study: Study, seed: int) -> Tensor:
+    generator = study.generator(method, count, seed)
+    return torch.cat([generator.generate(seen, 1, seed) for seen in study.shown(seed)])
+
+
+def arms(how: UnseenStyles) -> dict[str, Arm]:
+    """Return every arm of a study, by name."""
+    methods = {"look_up": "by_condition", "k_nearest": "k_nearest", "ridge": "ridge", "cond_pdiff": "cond_pdiff"}
+    return {
+        "none": lambda study, seed: study.asked.untrained().expand(len(study.unseen), -1),
+        "tuned": lambda study, seed: study.tuned(seed),
+        "pictures": partial(_written, None, "pictures", SHOWN),
+        "one_picture": partial(_written, None, "pictures", 1),
+        "sentence": partial(_written, None, "sentence", 0),
+        "both": partial(_written, None, "both", SHOWN),
+        "other": _of_another,
+        "one_for_all": partial(_written, "head", "sentence", 0),
+        **{f"{name}_{n}": partial(_from_bank, method, n) for name, method in methods.items() for n in how.banks},
+    }
+
+
+def _gone_on(start: str, steps: int, study: Study, seed: int) -> Tensor:
+    made = arms(study.how)[start](study, seed)
+    return study.gone_on(made, steps, seed) if steps else made
+
+
+def going_on(how: UnseenStyles) -> dict[str, dict[int, str]]:
+    """Return the arms that go on with fine-tuning where another one ends: that one -> steps -> arm."""
+    last = styles.study(how).asked.steps("")
+    return {start: {round(share * last): f"{start}_then_{round(share * last)}" for share in AFTER} for start in STARTS}
+
+
+WRITES = {f"writes_{writes}": partial(_written, writes, "pictures", SHOWN) for writes in ("all", "b", "core")}
+
+
+def scores(how: UnseenStyles, seed: int, names: Sequence[str] | None = None) -> dict[str, dict[str, Look]]:
+    """Draw every unseen style with the adapters of arms, or find what was seen before.
+
+    Args:
+        how: sizes.
+        seed: of all that is learned and drawn.
+        names: of the arms; None is all.
+
+    Returns:
+        Arm -> style -> look.
+    """
+    chosen = list(arms(how) if names is None else names)
+    found = scored.scores(
+        {"unseen_styles": asdict(how)},
+        seed,
+        ["none", *chosen],
+        lambda missing: _score(styles.study(how), missing, seed),
+    )
+    none = {style: own["distance"] for style, own in found["none"].items()}
+    return {
+        name: {
+            style: Look(own["distance"], own["distance"] / none[style], scored.unpacked(own["pictures"]))
+            for style, own in found[name].items()
+        }
+        for name in chosen
+    }
+
+
+def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
+    """Draw with the adapters of every arm, all those of a style at a time, and look at the pictures."""
+    later = {
+        name: partial(_gone_on, start, steps)
+        for start, each in going_on(study.how).items()
+        for steps, name in each.items()
+    }
+    known = arms(study.how) | WRITES | later
+    made = {name: known[name](study, seed) for name in names}
+    found: dict[str, dict[str, Any]] = {name: {} for name in made}
+    for place, style in enumerate(study.unseen):
+        vectors = torch.stack([own[place] for own in made.values()])
+        drawn = study.asked.draw(style.name, vectors, "report", range(study.how.finetuning.report_rows))
+        real = study.asked.real(style.name, "report")
+        for name, pictures in zip(made, drawn, strict=True):
+            distance = frechet.frechet_distance(real, features.features(pictures))
+            found[name][style.name] = {"distance": distance, "pictures": scored.packed(pictures[:KEPT])}
+    return found
