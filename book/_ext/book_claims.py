@@ -1,7 +1,7 @@
-"""The paper's claims and the arms they are tested with, as the code has them: verdicts, figures and names.
+"""Claims and the arms they are tested with, as the code has them: verdicts, figures and names.
 
 - ``{claim} KEY`` with a sentence as its content: verdict, sentence and figure of a claim of ``cpd.study.claims``;
-- ``{verdicts}``: a line per claim with its verdict; ``{tally}``: how many claims have which verdict;
+- ``{verdicts}``: a line per claim of the paper with its verdict; ``{tally}``: how many of them have which;
 - ``{arms}``: the table of ``cpd.study.arms``.
 
 All numbers are those of the committed run, whatever run the rest of the book shows.
@@ -25,16 +25,18 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from cpd.study import claims, figures
 from cpd.study.arms import ARMS, name
-from cpd.study.claims import CLAIMS, Bounds, Claim, Verdict
+from cpd.study.claims import CLAIMS, OURS, Bounds, Claim, Verdict
 
-SIGNS = {Verdict.REPRODUCED: "✓", Verdict.COPYING: "=", Verdict.PARTLY: "◐", Verdict.UNSUPPORTED: "✗"}
+SIGNS = {
+    Verdict.REPRODUCED: "✓", Verdict.COPYING: "=", Verdict.PARTLY: "◐", Verdict.UNSUPPORTED: "✗", Verdict.HELD: "✓",
+}  # fmt: skip
 
 
 @cache
 def settled() -> dict[str, Claim]:
-    """Return every claim with its numbers, in the paper's order."""
+    """Return every claim with its numbers, the paper's in its order, then ours."""
     read = claims.reader(RESULTS)
-    return {key: claim(read) for key, claim in CLAIMS.items()}
+    return {key: claim(read) for key, claim in (CLAIMS | OURS).items()}
 
 
 def badge(verdict: Verdict) -> nodes.raw:
@@ -70,12 +72,13 @@ class Shown(SphinxDirective):
 
 
 class Verdicts(SphinxDirective):
-    """All claims with their verdicts."""
+    """The paper's claims with their verdicts."""
 
     def run(self) -> list[nodes.Node]:
         """Return a list of links."""
         listed = nodes.bullet_list(classes=["verdicts"])
-        for key, claim in settled().items():
+        for key in CLAIMS:
+            claim = settled()[key]
             link = pending_xref(
                 "", nodes.inline(), refdomain="std", reftype="ref", reftarget=f"claim-{key}", refdoc=self.env.docname,
                 refexplicit=False, refwarn=True,
@@ -85,16 +88,17 @@ class Verdicts(SphinxDirective):
 
 
 class Tally(SphinxRole):
-    """How many claims have which verdict, as in "3 reproduced"; the content of the role is not used."""
+    """How many of the paper's claims have which verdict, as in "3 reproduced"; the content of the role is not used."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the numbers as badges."""
-        count = Counter(claim.verdict for claim in settled().values())
+        count = Counter(settled()[key].verdict for key in CLAIMS)
         shown = [
             nodes.raw(
                 "", f'<span class="verdict {each.name.lower()}">{count[each]} {escape(each)}</span> ', format="html"
             )
             for each in Verdict
+            if each is not Verdict.HELD
         ]
         return list(shown), []
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from cpd.scoring import Scores
 
 METHOD = "hypernetwork"  # that learns tables
-FREE = {"zero_shot": "zero-shot", "look_up": "looking up the learned task with the nearest sentence"}
+FREE = {
+    "zero_shot": "zero-shot",
+    "look_up": "looking up the learned task with the nearest sentence",
+    "one_for_all": "one LoRA for all tasks, with the generated heads",
+}
 
 
 def there(root: Path) -> bool:

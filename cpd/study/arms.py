@@ -120,6 +120,10 @@ ARMS = {
     "shared_lora_16": Arm(
         "the same, 16 examples", AVERAGED, "P", "The same, told sixteen examples of each class as well.", "none"
     ),
+    "one_lora": Arm(
+        "average LoRA, written head", AVERAGED, "<",
+        "What is written, with the average LoRA of all tasks in place of its own.", "left",
+    ),
     "reader": Arm(
         "one that reads the sentence", AVERAGED, "X", "One adapter for all tasks that reads the sentence and the text.",
         "none",

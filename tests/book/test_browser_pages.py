@@ -11,7 +11,7 @@ from browser import HTML, ROOT
 from playwright.sync_api import Browser, Page, Response
 
 from cpd.study.arms import ARMS
-from cpd.study.claims import CLAIMS, reader
+from cpd.study.claims import CLAIMS, OURS, reader
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
@@ -178,10 +178,14 @@ def test_claims_fit_a_phone_s_patience(opening: Opening) -> None:
     assert opening("claims.html", PHONE).evaluate("document.documentElement.scrollHeight") <= 6000
 
 
-@pytest.mark.parametrize("key", list(CLAIMS))
+@pytest.mark.parametrize("key", list(CLAIMS | OURS))
 def test_each_claim_has_a_figure_and_the_verdict_of_its_rule(opening: Opening, key: str) -> None:
-    claim = CLAIMS[key](reader(ROOT / "results"))
-    section = opening("claims.html", DESK).locator(f"section:has(> #claim-{key}), section#claim-{key}").first
+    claim = (CLAIMS | OURS)[key](reader(ROOT / "results"))
+    section = (
+        opening("ours.html" if claim.ours else "claims.html", DESK)
+        .locator(f"section:has(> #claim-{key}), section#claim-{key}")
+        .first
+    )
     assert claim.verdict in section.locator(".verdict").first.inner_text()
     assert section.locator("figure svg.drawing").first.is_visible()
     labels = section.locator("figure svg.drawing text").all_text_contents()

@@ -467,6 +467,18 @@ def ready(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TextDom
     return made, fitted(made, tmp_path_factory.mktemp("ready"), steps=20)
 
 
+def test_one_lora_for_all_is_the_mean_of_what_is_written_for_learned_tasks_and_heads_stay(ready: Any) -> None:
+    made, found = ready
+    own = found.generate("good") + 1
+    of_all = parts(made, torch.cat([found.generate(task) for task in made.names]))
+    given, one = parts(made, own), parts(made, found.with_one_lora(own))
+    for kind, tensors in one.items():
+        for name, x in tensors.items():
+            expected = given[kind][name] if kind == "head" else of_all[kind][name].mean(dim=0, keepdim=True)
+            torch.testing.assert_close(x, expected)
+    assert differs(of_all["B"])
+
+
 def test_a_condition_is_a_task_a_sentence_or_a_vector(ready: Any) -> None:
     made, found = ready
     for task in made.names:

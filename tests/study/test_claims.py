@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cpd.study.claims import CLAIMS, Bounds, Outcome, Verdict, outcome, reader, verdict
+from cpd.study.claims import CLAIMS, OURS, Bounds, Claim, Outcome, Verdict, outcome, reader, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -80,10 +80,14 @@ def read(name: str) -> dict[str, Any]:
         ("fid", "generated", "06_styles", "generated_to_original"),
         ("fid", "by_condition", "06_styles", "by_condition_to_original"),
         ("held-out", "generated", "06_styles_held_out", "generated_to_none"),
+        ("unseen-tasks", "zero_shot", "10_unseen_tasks", "gain_over_zero_shot"),
+        ("unseen-examples", "16 examples", "10_unseen_tasks", "examples_16_minus_tuned_16"),
+        ("unseen-lora", "unseen topics", "10_unseen_tasks", "gain_over_shared"),
+        ("unseen-lora", "unseen questions", "10_unseen_tasks", "kinds_gain_over_shared"),
     ],
 )
 def test_claims_are_decided_by_the_published_numbers(claim: str, row: str, notebook: str, key: str) -> None:
-    found, published = CLAIMS[claim](reader(RESULTS)).rows[row], read(notebook)
+    found, published = (CLAIMS | OURS)[claim](reader(RESULTS)).rows[row], read(notebook)
     ends = ("generated" if key == "generated_minus_original" else key) + "_low"
     assert found.mean == pytest.approx(published[key])
     if ends in published:
@@ -105,14 +109,26 @@ def test_the_condition_is_at_most_partly_in_control_while_a_wrong_one_scores_the
 
 
 def test_every_interval_of_a_claim_holds_its_mean() -> None:
-    for claim in (make(reader(RESULTS)) for make in CLAIMS.values()):
+    for claim in (make(reader(RESULTS)) for make in (CLAIMS | OURS).values()):
         assert all(low <= mean <= high for mean, low, high in claim.rows.values())
         assert set(claim.deciding) <= set(claim.rows)
 
 
-def test_the_page_has_each_claim_once_with_its_anchor_and_one_sentence() -> None:
-    page = (ROOT / "book" / "claims.md").read_text()
-    shown = re.findall(r"^\(claim-([\w-]+)\)=\n## \d+\. [^\n]*\n\n```\{claim\} ([\w-]+)\n(.*?)```", page, re.M | re.S)
-    assert [anchor for anchor, _, _ in shown] == [key for _, key, _ in shown] == list(CLAIMS)
+def test_a_claim_of_ours_that_holds_is_not_called_reproduced() -> None:
+    rows = {"one": HOLDS, "two": FAILS}
+    assert Claim(rows, "", ["one"], 0, ours=True).verdict is Verdict.HELD
+    assert Claim(rows, "", ["one"], 0).verdict is Verdict.REPRODUCED
+    assert Claim(rows, "", ["one", "two"], 0, ours=True).verdict is Verdict.PARTLY
+    assert Claim(rows, "", ["two"], 0, ours=True).verdict is Verdict.UNSUPPORTED
+    assert all(make(reader(RESULTS)).ours is (key in OURS) for key, make in (CLAIMS | OURS).items())
+
+
+@pytest.mark.parametrize(("name", "claims"), [("claims", CLAIMS), ("ours", OURS)])
+def test_the_page_has_each_claim_once_with_its_anchor_and_one_sentence(name: str, claims: dict[str, Any]) -> None:
+    page = (ROOT / "book" / f"{name}.md").read_text()
+    shown = re.findall(
+        r"^\(claim-([\w-]+)\)=\n## (?:\d+\. )?[^\n]*\n\n```\{claim\} ([\w-]+)\n(.*?)```", page, re.M | re.S
+    )
+    assert [anchor for anchor, _, _ in shown] == [key for _, key, _ in shown] == list(claims)
     for _, key, sentence in shown:
         assert sentence.strip().endswith(".") and len(sentence.split()) <= 45, key

@@ -138,6 +138,17 @@ class FittedHypernetwork:
         """Write the (n, K) adapters of (n, C) conditions."""
         return torch.cat([self.network(some) for some in conditions.split(AT_ONCE)])
 
+    def with_one_lora(self, vectors: Tensor) -> Tensor:
+        """Return (n, K) adapters with their own heads and one LoRA: the mean of what is written for learned tasks.
+
+        Where these score as well, nothing but heads had to be written.
+        """
+        lora = torch.zeros(self.layout.size, dtype=torch.bool)
+        for name in {name for pair in self.layout.pairs.values() for name in pair}:
+            lora[self.layout.spans[name]] = True
+        mean = self.write(torch.cat([*self.conditions.values()])).mean(dim=0)
+        return torch.where(lora, mean, vectors)
+
     def untrained(self) -> FittedHypernetwork:
         """Return what this was before it learned: no update of the base model, and a head that is zero-shot."""
         network = self.network

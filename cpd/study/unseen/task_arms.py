@@ -34,6 +34,11 @@ def _written(writes: str | None, how: str, count: int, study: Study, seed: int) 
     return network.write(study.told(how, count, seed))
 
 
+def _one_lora(study: Study, seed: int) -> Tensor:
+    network = study.network(study.how.writing.writes, seed)
+    return network.with_one_lora(network.write(study.told("sentence")))
+
+
 def _zero_shot(count: int, study: Study, seed: int) -> Tensor:
     network = study.network("head", 0).untrained()
     return network.write(study.told("examples" if count else "sentence", count, seed))
@@ -65,6 +70,7 @@ ARMS: dict[str, Arm] = {
     "other": _of_another,
     "mean": _of_all,
     "gibberish": _of_nothing,
+    "one_lora": _one_lora,
     "shared_lora": partial(_written, "head", "sentence", 0),
     **{f"shared_lora_{n}": partial(_written, "head", "examples", n) for n in FEW},
     "zero_shot": partial(_zero_shot, 0),

@@ -67,14 +67,15 @@ PRESETS = {
         learned=12, zoo=4, topics=3, questions=3, reader=2,
     ),
     "laptop": Unseen(
-        finetuning=replace(Unseen().finetuning, scale=0.3, report_rows=60),
-        writing=Writing(steps=150, tasks=16, rows=8),
+        finetuning=replace(Unseen().finetuning, scale=0.3, report_rows=50),
+        writing=Writing(steps=100, tasks=16, rows=8),
         learning=Learning(steps=500, width=256),
-        learned=300, zoo=16, topics=12, questions=8, reader=60,
+        learned=200, zoo=16, topics=8, questions=4, reader=40,
     ),
     "full": Unseen(writing=Writing(steps=800, tasks=32, rows=8), questions=30),
 }  # fmt: skip
 SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
+FEWER = {"smoke": ((2,), (6,)), "laptop": ((4,), (50,)), "full": ((6, 16), (64, 300))}  # adapters of a zoo; tasks
 
 
 class Study:
