@@ -36,8 +36,8 @@ def place(notebook: str, preset: str) -> Path:
 
 def publish(
     notebook: str, numbers: Mapping[str, Any], preset: str, pictures: Mapping[str, Sheet] | None = None
-) -> Path:
-    """Write what a notebook found.
+) -> None:
+    """Write what a notebook found, where `place` says.
 
     Args:
         notebook: name without its ending, as in ``"02_diffusion"``.
@@ -45,9 +45,6 @@ def publish(
         preset: whose run this is.
         pictures: sheet -> rows of pictures; each sheet becomes ``NOTEBOOK/SHEET.png`` beside the numbers, which name
             its rows under the key ``pictures``.
-
-    Returns:
-        The file of the numbers.
 
     Raises:
         ValueError: if a key is no identifier, or a value is not finite or of another type; names the key.
@@ -60,7 +57,7 @@ def publish(
         file = BytesIO()
         Image.fromarray(np.vstack([np.hstack(list(row)) for row in rows.values()])).save(file, "png", optimize=True)
         artifacts.write_bytes(path.with_suffix("") / f"{sheet}.png", file.getvalue())
-    return artifacts.write_json(path, values)
+    artifacts.write_json(path, values)
 
 
 def _size(rows: Sheet) -> int:

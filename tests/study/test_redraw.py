@@ -105,7 +105,8 @@ def test_the_lead_picture_shows_every_style_and_calls_copies_copies(
 ) -> None:
     monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path))
     pictures = {name: sheet(i, copied) for i, name in enumerate(["gold", "chalk"])}
-    results = report.publish(lead.NOTEBOOK, numbers(), "smoke", pictures).parent
+    report.publish(lead.NOTEBOOK, numbers(), "smoke", pictures)
+    results = report.place(lead.NOTEBOOK, "smoke").parent
     for wide in (True, False):
         drawing = lead.lead(results, wide)
         texts = " ".join(text.get_text() for text in drawing.axes[0].texts)

@@ -22,8 +22,13 @@ def glued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
+def published(notebook: str, numbers: dict[str, Any], preset: str, pictures: Any = None) -> Path:
+    report.publish(notebook, numbers, preset, pictures)
+    return report.place(notebook, preset)
+
+
 def test_what_is_recalled_and_glued_is_what_was_published(glued: dict[str, Any], tmp_path: Path) -> None:
-    path = report.publish("02_diffusion", {"loss": 0.25, "n": 3, "best": "soup", "rows": [1, {"a": 2.0}]}, "smoke")
+    path = published("02_diffusion", {"loss": 0.25, "n": 3, "best": "soup", "rows": [1, {"a": 2.0}]}, "smoke")
     assert path == tmp_path / "smoke" / "results" / "02_diffusion.json"
     assert glued == {}
     found = report.recall("02_diffusion", "smoke")
@@ -48,7 +53,7 @@ def test_pictures_come_back_as_they_were_in_their_order(glued: dict[str, Any]) -
         name: {arm: random.integers(0, 255, (5, 8, 8, 3), np.uint8) for arm in ("soup", "generated", "own")}
         for name in ("gold", "chalk")
     }
-    path = report.publish("06_styles", {"n": 1}, "smoke", sheets)
+    path = published("06_styles", {"n": 1}, "smoke", sheets)
     assert sorted(each.name for each in path.with_suffix("").iterdir()) == ["chalk.png", "gold.png"]
     found = report.pictures("06_styles", "smoke")
     assert {name: list(rows) for name, rows in found.items()} == {name: list(rows) for name, rows in sheets.items()}
@@ -58,14 +63,14 @@ def test_pictures_come_back_as_they_were_in_their_order(glued: dict[str, Any]) -
 
 
 def test_equal_numbers_give_equal_bytes_in_any_order(glued: dict[str, Any]) -> None:
-    first = report.publish("00_toy", {"b": 1, "a": 2}, "smoke").read_bytes()
-    assert report.publish("00_toy", {"a": 2, "b": 1}, "smoke").read_bytes() == first
+    first = published("00_toy", {"b": 1, "a": 2}, "smoke").read_bytes()
+    assert published("00_toy", {"a": 2, "b": 1}, "smoke").read_bytes() == first
     assert first.index(b'"a"') < first.index(b'"b"')
 
 
 def test_numbers_of_numpy_and_torch_become_plain(glued: dict[str, Any]) -> None:
     numbers = {"f": np.float32(0.5), "i": np.int64(4), "t": torch.tensor(2.0), "v": np.array([1.0, 2.0])}
-    path = report.publish("00_toy", numbers, "smoke")
+    path = published("00_toy", numbers, "smoke")
     assert json.loads(path.read_text()) == {"f": 0.5, "i": 4, "preset": "smoke", "t": 2.0, "v": [1.0, 2.0]}
     assert [type(each) for each in json.loads(path.read_text()).values()] == [float, int, str, float, list]
 
@@ -76,7 +81,7 @@ def test_numbers_of_numpy_and_torch_become_plain(glued: dict[str, Any]) -> None:
     ids=str,
 )
 def test_other_values_are_refused_by_key_and_leave_the_earlier_file(glued: dict[str, Any], value: Any) -> None:
-    path = report.publish("00_toy", {"fine": 1}, "smoke")
+    path = published("00_toy", {"fine": 1}, "smoke")
     before = path.read_bytes()
     with pytest.raises(ValueError, match="'broken'"):
         report.publish("00_toy", {"fine": 2, "broken": value}, "smoke")
