@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cpd.adapters.layout import AdapterLayout
-from cpd.adapters.names import MATRIX, module_of
+from cpd.adapters.names import module_of
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,9 @@ class Grouped:
     def _saved(self) -> dict[str, dict[str, str]]:
         """Layers that are saved whole, each with the names of its weight and its bias in the layout."""
         found: dict[str, dict[str, str]] = {}
-        for name in self.layout.names:
-            if not MATRIX.match(name):
-                module, _, kind = module_of(name).rpartition(".")
-                found.setdefault(module, {})[kind] = name
+        for name in self.layout.whole:
+            module, _, kind = module_of(name).rpartition(".")
+            found.setdefault(module, {})[kind] = name
         return found
 
     def _linear(self, name: str) -> nn.Linear:

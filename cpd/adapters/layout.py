@@ -156,6 +156,11 @@ class AdapterLayout:
                 found.setdefault(module_of(match["module"]), {})[match["side"]] = name
         return {module: (sides["A"], sides["B"]) for module, sides in found.items()}
 
+    @cached_property
+    def whole(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that are of no LoRA, such as a head's."""
+        return {name: shape for name, shape in zip(self.names, self.shapes, strict=True) if not MATRIX.match(name)}
+
     def to_json(self) -> dict[str, Any]:
         """Return the layout as JSON values; the patterns become lists because their order matters."""
         config = self.config | {key: [list(item) for item in self.config[key].items()] for key in PATTERNS}

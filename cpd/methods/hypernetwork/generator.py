@@ -143,11 +143,10 @@ class FittedHypernetwork:
 
         Where these score as well, nothing but heads had to be written.
         """
-        lora = torch.zeros(self.layout.size, dtype=torch.bool)
-        for name in {name for pair in self.layout.pairs.values() for name in pair}:
-            lora[self.layout.spans[name]] = True
-        mean = self.write(torch.cat([*self.conditions.values()])).mean(dim=0)
-        return torch.where(lora, mean, vectors)
+        one = self.write(torch.cat([*self.conditions.values()])).mean(dim=0).repeat(len(vectors), 1)
+        for name in self.layout.whole:
+            one[:, self.layout.spans[name]] = vectors[:, self.layout.spans[name]]
+        return one
 
     def untrained(self) -> FittedHypernetwork:
         """Return what this was before it learned: no update of the base model, and a head that is zero-shot."""

@@ -179,15 +179,13 @@ def _key(name: str) -> str:
 
 
 def _head_names(layout: AdapterLayout) -> tuple[str, str]:
-    in_pairs = {name for pair in layout.pairs.values() for name in pair}
-    (bias,) = [name for name in layout.names if name not in in_pairs and name.endswith("bias")]
-    (weight,) = [name for name in layout.names if name not in in_pairs and name.endswith("weight")]
+    (bias,) = [name for name in layout.whole if name.endswith("bias")]
+    (weight,) = [name for name in layout.whole if name.endswith("weight")]
     return weight, bias
 
 
 def _require_head(layout: AdapterLayout, shape: Shape) -> None:
-    in_pairs = {name for pair in layout.pairs.values() for name in pair}
-    found = {name: own for name, own in zip(layout.names, layout.shapes, strict=True) if name not in in_pairs}
+    found = layout.whole
     if sorted(found.values()) != [(shape.classes,), (shape.classes, shape.each)]:
         said = ", ".join(f"{name} {list(own)}" for name, own in found.items()) or "none"
         raise ValueError(
