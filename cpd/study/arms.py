@@ -61,6 +61,7 @@ ARMS = {
     "pictures": Arm(
         "written from pictures", GENERATED, "H", "What a hypernetwork writes for a style, from eight pictures.", "left"
     ),
+    "one_picture": Arm("written from one picture", GENERATED, "d", "The same, from one picture.", "left"),
     "sentence": Arm(
         "written from words", GENERATED, "H", "What a hypernetwork writes for a style, from a sentence.", "none"
     ),

@@ -88,7 +88,8 @@ def taught(tasks: TextDomain | ImageDomain, writing: Writing, seed: int) -> Fitt
     Returns:
         The generator.
     """
-    seen = digest(*(json.dumps([name, tasks.sentence(name), tasks.made_of(name)]) for name in tasks.names))
+    told = {name: [tasks.sentence(name), *tasks.phrasings(name)] for name in tasks.names}
+    seen = digest(*(json.dumps([name, told[name], tasks.made_of(name)]) for name in tasks.names))
     made_by = {"method": FittedHypernetwork.name, "tasks": seen, "finetuning": asdict(tasks.spec) | {"tasks": ()}}
     where = {"device": devices.device().type, "precision": devices.precision()}
     how = {"writing": asdict(writing), "seed": seed, "version": teaching.VERSION}

@@ -383,11 +383,13 @@ def test_tasks_rows_and_noise_are_drawn_anew_in_every_step_and_by_every_process(
     assert not {own for step in first for own in step["rows"]} & {own for step in second for own in step["rows"]}
 
 
-def test_a_kind_with_four_times_as_many_tasks_is_drawn_twice_as_often(base: Path) -> None:
-    cards = [replace(GOOD, name=f"good {i}", kind="many" if i < 8 else "few") for i in range(10)]
-    chances = fitting._chances(domain(base, *cards))
-    assert chances.sum() == pytest.approx(1)
-    assert chances[:8].sum() == pytest.approx(2 * chances[8:].sum()) and len(set(chances[:8].round(9))) == 1
+def test_tasks_are_drawn_in_proportion_to_their_rows_up_to_a_limit(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = domain(base, *[replace(GOOD, name=name) for name in ("small", "large", "huge")])
+    sizes = {"small": 10, "large": 40, "huge": 10**9}
+    monkeypatch.setattr(made, "size", sizes.__getitem__)
+    monkeypatch.setattr(fitting, "LIMIT", 50)
+    assert fitting._chances(made).tolist() == [0.1, 0.4, 0.5]
+    assert domain(base).size("good") == len(domain(base).splits("good").train)
 
 
 def test_what_is_told_of_tasks_is_seen_with_mean_0_and_size_1(base: Path, tmp_path: Path) -> None:

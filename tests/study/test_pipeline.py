@@ -1,5 +1,6 @@
 """The study's own path, from base encoder to generated adapter, on every family of encoders; nothing is made twice."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ import tiny
 import torch
 
 from cpd.domains.domain import Domain
+from cpd.domains.embeddings import Embeddings
 from cpd.domains.text.domain import TextDomain
 from cpd.methods import controls
 from cpd.methods.cond_pdiff import fitting
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.hypernetwork.settings import Writing
+from cpd.runtime import artifacts
 from cpd.study import pipeline
 from cpd.zoo.zoo import AdapterZoo
 
@@ -59,3 +63,20 @@ def test_each_method_has_a_generator_of_its_own(tmp_path: Path) -> None:
     assert torch.equal(averaged.generate("reviews", 1, 0), controls.soup(zoo, "reviews"))
     with pytest.raises(ValueError, match="no method 'magic'; there are cond_pdiff, "):
         pipeline.generator(zoo, LEARNING, 0, "magic")
+
+
+def test_a_hypernetwork_is_another_where_its_tasks_are_put_in_other_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny.encoder(tmp_path / "base")
+    writing = Writing(width=8, depth=1, steps=2, tasks=2, rows=2)
+    folders: list[Path] = []
+    address = artifacts.address
+    monkeypatch.setattr(artifacts, "address", lambda kind, spec: folders.append(address(kind, spec)) or folders[-1])
+    for words in (("praise",), ("praise",), ("praise", "liked")):
+        cards = [replace(card, phrasings=words) for card in tiny.CARDS if card.classes]
+        tasks = TextDomain(tiny.spec(base, pooling="mean", dropout=0.0), cards)
+        tasks.embeddings = Embeddings(lambda texts: torch.full((len(texts), 16), 0.25), "constant")
+        pipeline.taught(tasks, writing, 0)
+    first, second, third = [folder for folder in folders if folder.parent.name == "generators"]
+    assert first == second != third

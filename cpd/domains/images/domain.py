@@ -149,9 +149,9 @@ class ImageDomain(Domain):
         """Embeddings of sentences."""
         return Embeddings(ConditionEncoder("description").encode)
 
-    def kind(self, task: str) -> str:
-        """Return the kind of task that all styles are."""
-        return "style"
+    def size(self, task: str) -> int:
+        """Return the number of training pictures."""
+        return len(self.latents(task))
 
     def prepare(self) -> None:
         """Draw, encode and look at the training pictures of all styles, on every core, and keep what comes of it."""
@@ -173,6 +173,10 @@ class ImageDomain(Domain):
     def sentence(self, task: str) -> str:
         """Return the sentence that a style is asked with."""
         return self.album.sentence(task)
+
+    def phrasings(self, task: str) -> tuple[str, ...]:
+        """Return the sentences that a style is learned with."""
+        return self.album.phrasings(task)
 
     def asked(self, task: str) -> Tensor:
         """Return the (C,) condition that tells that sentence and nothing else."""
@@ -198,7 +202,7 @@ class ImageDomain(Domain):
             most = int(random.integers(1, min(MOST, len(free)) + 1))
             seen = self.real(task, "train")[random.choice(free, most, replace=False)]
         if kind != "pictures" or seen is None:
-            sentence = str(random.choice(self.album.phrasings(task)))
+            sentence = str(random.choice(self.phrasings(task)))
         return telling.told(self.embeddings, sentence, seen), rows
 
     def loss(

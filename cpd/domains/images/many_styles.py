@@ -136,10 +136,10 @@ def test() -> tuple[Style, ...]:
 
 @cache
 def apart() -> tuple[Style, ...]:
-    """Return test B: eight styles with the effect that no training style has, and eight with the palette."""
-    effect = tuple(_drawn(3, i, f"effect_{i:02}", lambda s: has_effect(s) and not has_palette(s)) for i in range(APART))
-    palette = tuple(_drawn(4, i, f"palette_{i:02}", _clear) for i in range(APART))
-    return effect + palette
+    """Return test B: eight styles with the effect that no training style has, and eight with the palette, in turn."""
+    effect = (_drawn(3, i, f"effect_{i:02}", lambda s: has_effect(s) and not has_palette(s)) for i in range(APART))
+    palette = (_drawn(4, i, f"palette_{i:02}", _clear) for i in range(APART))
+    return tuple(style for pair in zip(effect, palette, strict=True) for style in pair)
 
 
 def has_effect(style: Style) -> bool:

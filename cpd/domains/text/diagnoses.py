@@ -23,12 +23,12 @@ from functools import cache, partial
 
 import numpy as np
 
-from cpd.domains.text import packaged
+from cpd.domains.text import packaged, phrasings
 from cpd.domains.text.icd import Texts, level, rank, table
 from cpd.domains.text.questions import KINDS, Kind, Words, plain
 from cpd.domains.text.tasks import TIERS, YES_NO, Split, TextTask, accuracy
 
-POSITIVES = 120  # most texts that a topic or a yes-or-no question says yes to
+POSITIVES = 120  # most texts that an unseen topic or a yes-or-no question says yes to
 ROWS = 60, 240  # fewest and most of a question
 FEWEST = {"block": 40, "category": 8, "subcategory": 8}  # texts of a topic
 TESTED, VALIDATED = 36, 20  # blocks that are topics
@@ -37,31 +37,6 @@ KINDS_APART = 2
 LEARNED = 2  # fewest training tasks of a kind; with fewer the whole kind is apart
 ASKED = Kind("kind of answer", dict.fromkeys(packaged.QUESTIONS.values(), ""), "asked")
 SIDES = frozenset(["left", "right", "bilateral", "both", "unspecified"])
-
-TOPIC = "Decide whether a diagnosis is one of these: {0}."
-TOPIC_PHRASINGS = (
-    "{0}", "diagnoses of {0}", "Is this {0}?", "texts about {0}", "Does it belong under the heading {0}?",
-    "Tell {0} from everything else.", "Pick out what a medical coder files with {0}.", "{0}, yes or no",
-    "Say yes to {0} and no to the rest.", "all that comes under {0}", "Find names that mean {0}.",
-    "Would a doctor call this {0}?", "The chapter is {0}; does the text fit in?", "names for {0}",
-    "Recognize {0} by how it is written down.", "Here {0} counts and nothing else does.",
-    "Sort out: {0}, against all other conditions.", "a case of {0} or not", "entries in the list under {0}",
-    "Which of the texts are {0}?",
-)  # fmt: skip
-YES = "Decide whether a {2} has this {1}: {0}."
-YES_PHRASINGS = (
-    "{0}", "Does the {2} say {0}?", "texts with {0}", "{1}: {0}", "Is {0} what the words mean?",
-    "Tell {0} from every other {1}.", "Find each {2} whose {1} is {0}.", "{0}, yes or no",
-    "Say yes where the {1} is {0}.", "Look at the {1} only: is it {0}?", "Pick those with {0} as {1}.",
-    "every {2} that mentions {0}", "{0} or another {1}", "Would you call the {1} {0}?", "{1} equals {0}",
-    "It counts if the {1} is {0}, and not otherwise.",
-)  # fmt: skip
-WHICH = "Decide which {1} a {2} has: {0}."
-WHICH_PHRASINGS = (
-    "{0}", "{1}: {0}?", "Sort texts by {1} into {0}.", "Is it {0}?", "Say of each {2} whether it is {0}.",
-    "The {1} is one of these; name it: {0}.", "{0}, which one fits the text", "Choose among {0}.",
-    "What is the {1} here: {0}?", "a {2} of {0}", "Tell {0} apart.", "Label the {1} as {0}.",
-)  # fmt: skip
 
 
 def _document(text: str) -> str:
@@ -156,7 +131,7 @@ def topic_rows(group: str, training: bool) -> tuple[Split, Split | None]:
     """
     rows, random = table(), _generator(topic(group))
     allowed = _learnable() if training else np.ones(len(rows.names.texts), bool)
-    own = _draw(allowed & _among(_own(group)), POSITIVES, random)
+    own = _draw(allowed & _among(_own(group)), len(allowed) if training else POSITIVES, random)
     far = allowed & ~_among(rows.members[group])
     near = far & _among(rows.members[_within(group, "chapter")])
     return _parts(_split(rows.names, [_negatives(near, far, len(own), random), own]), training)
@@ -214,15 +189,16 @@ def _topics() -> Iterator[TextTask]:
             continue
         taken |= keys
         load = partial(topic_rows, group, tier == "training")
-        yield _task(topic(group), (TOPIC, TOPIC_PHRASINGS), (rows.titles[group],), YES_NO, load, 60, "topic", tier)
+        words = (rows.titles[group], "heading", "diagnosis")
+        yield _task(topic(group), "topic", words, YES_NO, load, 60, "topic", tier)
 
 
 def _task(
-    name: str, forms: tuple[str, tuple[str, ...]], words: tuple[str, ...], classes: tuple[str, ...],
+    name: str, form: str, words: tuple[str, str, str], classes: tuple[str, ...],
     load: partial[tuple[Split, Split | None]], steps: int, kind: str, tier: str,
 ) -> TextTask:  # fmt: skip
-    phrasings = tuple(form.format(*words) for form in forms[1])
-    return TextTask(name, forms[0].format(*words), classes, accuracy, steps, load, phrasings, kind, tier)
+    told = phrasings.phrasings(form, words, _generator(f"phrasings of {name}"))
+    return TextTask(name, phrasings.asked(form, words), classes, accuracy, steps, load, told, kind, tier)
 
 
 def _kinds() -> dict[str, Kind]:
@@ -354,9 +330,8 @@ def _question(name: str, kind: str, values: tuple[str, ...], tier: str) -> TextT
     several = len(values) > 1
     choice = f"{', '.join(values[:-1])} or {values[-1]}" if several else values[0]
     words = (choice, _kinds()[kind].noun, "question" if kind == "asked_for" else "diagnosis")
-    forms = (WHICH, WHICH_PHRASINGS) if several else (YES, YES_PHRASINGS)
     load = partial(question_rows, kind, values, tier == "training")
-    return _task(name, forms, words, values if several else YES_NO, load, 100, kind, tier)
+    return _task(name, "which" if several else "yes", words, values if several else YES_NO, load, 100, kind, tier)
 
 
 @cache

@@ -176,7 +176,7 @@ class TextDomain(Domain):
 
     def prepare(self) -> None:
         """Embed all that may be told of the tasks, and encode their training rows: once, and all at a time."""
-        told = {text for card in self.cards.values() for text in (card.description, *card.phrasings)}
+        told = {text for name in self.names for text in (self.sentence(name), *self.phrasings(name))}
         shown = {telling.joined(text) for name in self.names for text in self.splits(name).train.texts}
         texts = sorted(told | shown, key=lambda text: (len(text), text))
         spec = {"encoder": self.embeddings.name, "texts": digest(texts), "device": self.device.type}
@@ -189,13 +189,17 @@ class TextDomain(Domain):
         for name in self.names:
             self._encoded(name, "train")
 
-    def kind(self, task: str) -> str:
-        """Return the kind of question that a task is."""
-        return self._card(task).kind
+    def size(self, task: str) -> int:
+        """Return the number of training rows."""
+        return len(self.splits(task).train)
 
     def sentence(self, task: str) -> str:
         """Return the sentence that a task is asked with."""
         return self._card(task).description
+
+    def phrasings(self, task: str) -> tuple[str, ...]:
+        """Return the sentences that a task is learned with."""
+        return self._card(task).learned_with
 
     def asked(self, task: str) -> Tensor:
         """Return the (C,) condition that tells that sentence and nothing else."""

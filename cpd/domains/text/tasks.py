@@ -98,6 +98,11 @@ class TextTask:
         """Number of logits the task uses."""
         return max(1, len(self.classes))
 
+    @property
+    def learned_with(self) -> tuple[str, ...]:
+        """The sentences that a method learns the task with."""
+        return self.phrasings or (self.description,)
+
 
 @dataclass(frozen=True)
 class Splits:

@@ -129,7 +129,7 @@ def draw(task: TextTask, train: Split, random: np.random.Generator, without: np.
         without: rows that are not shown, because they are asked about.
     """
     kind = str(random.choice(["sentence", "examples", "both"], p=(0.4, 0.2, 0.4))) if task.classes else "sentence"
-    sentence = "" if kind == "examples" else str(random.choice(task.phrasings or (task.description,)))
+    sentence = "" if kind == "examples" else str(random.choice(task.learned_with))
     if kind == "sentence":
         return Told.of(task, sentence)
     free = np.ones(len(train), bool)

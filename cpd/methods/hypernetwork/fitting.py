@@ -23,7 +23,8 @@ from cpd.methods.hypernetwork.settings import Writing
 from cpd.runtime import devices
 from cpd.runtime.training import Plan, train
 
-VERSION = 1  # of what a fit is: raised when the same settings and tasks no longer give the same network
+VERSION = 2  # of what a fit is: raised when the same settings and tasks no longer give the same network
+LIMIT = 1000  # rows of a task that count for how often it is drawn
 
 
 class Teaching(Protocol):
@@ -39,7 +40,7 @@ class Teaching(Protocol):
     def prepare(self) -> None: ...
     def sentence(self, task: str) -> str: ...
     def asked(self, task: str) -> Tensor: ...
-    def kind(self, task: str) -> str: ...
+    def size(self, task: str) -> int: ...
     def lesson(self, task: str, count: int, random: np.random.Generator) -> tuple[Tensor, np.ndarray]: ...
     def loss(
         self,
@@ -87,10 +88,12 @@ def initial(layout: AdapterLayout, start: Tensor, shape: Shape, how: Writing, se
 
 
 def _chances(domain: Teaching) -> np.ndarray:
-    """Return how often each task is drawn: a kind with four times as many tasks is drawn twice as often."""
-    kinds = [domain.kind(task) for task in domain.names]
-    weights = np.array([kinds.count(kind) ** -0.5 for kind in kinds])
-    return weights / weights.sum()
+    """Return how often each task is drawn: in proportion to its rows, of which no more than `LIMIT` count.
+
+    Source: arXiv 1910.10683, section 3.5.2 (examples-proportional mixing).
+    """
+    sizes = np.array([min(domain.size(task), LIMIT) for task in domain.names], float)
+    return sizes / sizes.sum()
 
 
 def _standardize(network: Hypernetwork, domain: Teaching, seed: int) -> None:

@@ -19,7 +19,7 @@ from cpd.measures import frechet
 from cpd.study.unseen import scored, styles
 from cpd.study.unseen.styles import KEPT, SHOWN, Study, UnseenStyles
 
-STARTS = ("none", "pictures", "one_for_all")  # arms that fine-tuning goes on from
+STARTS = ("untrained_adapter", "pictures", "one_for_all")  # arms that fine-tuning goes on from
 AFTER = (0, 0.025, 0.05, 0.125, 0.25, 0.5, 1)  # of the steps of a run
 
 
@@ -50,29 +50,27 @@ def _of_another(study: Study, seed: int) -> Tensor:
     return _written(None, "pictures", SHOWN, study, seed).roll(1, dims=0)
 
 
-def _from_bank(method: str, count: int, study: Study, seed: int) -> Tensor:
-    generator = study.generator(method, count, seed)
+def _from_bank(method: str, study: Study, seed: int) -> Tensor:
+    generator = study.generator(method, seed)
     return torch.cat([generator.generate(seen, 1, seed) for seen in study.shown(seed)])
 
 
-def arms(how: UnseenStyles) -> dict[str, Arm]:
-    """Return every arm of a study, by name."""
-    methods = {"look_up": "by_condition", "k_nearest": "k_nearest", "ridge": "ridge", "cond_pdiff": "cond_pdiff"}
-    return {
-        "none": lambda study, seed: study.asked.untrained().expand(len(study.unseen), -1),
-        "tuned": lambda study, seed: study.tuned(seed),
-        "pictures": partial(_written, None, "pictures", SHOWN),
-        "one_picture": partial(_written, None, "pictures", 1),
-        "sentence": partial(_written, None, "sentence", 0),
-        "both": partial(_written, None, "both", SHOWN),
-        "other": _of_another,
-        "one_for_all": partial(_written, "head", "sentence", 0),
-        **{f"{name}_{n}": partial(_from_bank, method, n) for name, method in methods.items() for n in how.banks},
-    }
+ARMS: dict[str, Arm] = {
+    "untrained_adapter": lambda study, seed: study.asked.untrained().expand(len(study.unseen), -1),
+    "tuned": lambda study, seed: study.tuned(seed),
+    "pictures": partial(_written, None, "pictures", SHOWN),
+    "one_picture": partial(_written, None, "pictures", 1),
+    "sentence": partial(_written, None, "sentence", 0),
+    "both": partial(_written, None, "both", SHOWN),
+    "other": _of_another,
+    "one_for_all": partial(_written, "head", "sentence", 0),
+    "look_up": partial(_from_bank, "by_condition"),
+    **{name: partial(_from_bank, name) for name in ("k_nearest", "ridge", "cond_pdiff")},
+}
 
 
 def _gone_on(start: str, steps: int, study: Study, seed: int) -> Tensor:
-    made = arms(study.how)[start](study, seed)
+    made = ARMS[start](study, seed)
     return study.gone_on(made, steps, seed) if steps else made
 
 
@@ -85,31 +83,30 @@ def going_on(how: UnseenStyles) -> dict[str, dict[int, str]]:
 WRITES = {f"writes_{writes}": partial(_written, writes, "pictures", SHOWN) for writes in ("all", "b", "core")}
 
 
-def scores(how: UnseenStyles, seed: int, names: Sequence[str] | None = None) -> dict[str, dict[str, Look]]:
+def scores(how: UnseenStyles, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[str, dict[str, Look]]:
     """Draw every unseen style with the adapters of arms, or find what was seen before.
 
     Args:
         how: sizes.
         seed: of all that is learned and drawn.
-        names: of the arms; None is all.
+        names: of the arms.
 
     Returns:
         Arm -> style -> look.
     """
-    chosen = list(arms(how) if names is None else names)
     found = scored.scores(
-        {"unseen_styles": asdict(how)},
+        {"unseen_styles": asdict(how), "styles": list(styles.study(how).tier)},
         seed,
-        ["none", *chosen],
+        ["untrained_adapter", *names],
         lambda missing: _score(styles.study(how), missing, seed),
     )
-    none = {style: own["distance"] for style, own in found["none"].items()}
+    none = {style: own["distance"] for style, own in found["untrained_adapter"].items()}
     return {
         name: {
             style: Look(own["distance"], own["distance"] / none[style], scored.unpacked(own["pictures"]))
             for style, own in found[name].items()
         }
-        for name in chosen
+        for name in names
     }
 
 
@@ -120,7 +117,7 @@ def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str,
         for start, each in going_on(study.how).items()
         for steps, name in each.items()
     }
-    known = arms(study.how) | WRITES | later
+    known = ARMS | WRITES | later
     made = {name: known[name](study, seed) for name in names}
     found: dict[str, dict[str, Any]] = {name: {} for name in made}
     for place, style in enumerate(study.unseen):

@@ -40,7 +40,7 @@ class UnseenStyles:
         writing: how hypernetworks learn.
         learning: how COND P-DIFF learns a bank.
         learned: training styles of hypernetworks.
-        banks: numbers of training styles that adapters are fine-tuned on, for the methods that need them.
+        bank: training styles that adapters are fine-tuned on, for the methods that need such.
         asked: unseen styles of each of `PARTS`, the first ones.
     """
 
@@ -53,7 +53,7 @@ class UnseenStyles:
     writing: Writing = field(default_factory=lambda: Writing(writes="all", tasks=32, rows=8, cond_noise=0.1))
     learning: Learning = field(default_factory=lambda: Learning(condition="images"))
     learned: int = 256
-    banks: tuple[int, ...] = (40,)
+    bank: int = 40
     asked: tuple[int, ...] = (24, 4)
 
 
@@ -62,13 +62,13 @@ PRESETS = {
         finetuning=replace(UnseenStyles().finetuning, scale=0.02, batch=4, select_rows=2, report_rows=8),
         writing=Writing(writes="all", width=32, depth=1, steps=4, tasks=3, rows=2),
         learning=Learning(condition="images", latent=4, width=32, depth=1, steps=10, batch=4),
-        learned=6, banks=(4,), asked=(2, 1),
+        learned=6, bank=4, asked=(2, 1),
     ),
     "laptop": UnseenStyles(
         finetuning=replace(UnseenStyles().finetuning, scale=0.4, report_rows=32),
         writing=Writing(writes="all", steps=150, tasks=16, rows=4, cond_noise=0.1),
         learning=Learning(condition="images", steps=500, width=256),
-        learned=48, banks=(8,), asked=(8, 2),
+        learned=48, bank=8, asked=(8, 2),
     ),
     "full": UnseenStyles(writing=Writing(writes="all", steps=1000, tasks=32, rows=4, cond_noise=0.1)),
 }  # fmt: skip
@@ -87,7 +87,6 @@ class Study:
         tables = [albums.many(part, most).table if most else () for part, most in zip(PARTS, how.asked, strict=True)]
         self.unseen = [style for table in tables for style in table]
         self._networks: dict[tuple[str, int], FittedHypernetwork] = {}
-        self._banks: dict[int, AdapterZoo] = {}
         self.tier = {style.name: part for part, table in zip(PARTS, tables, strict=True) for style in table}
 
     @cached_property
@@ -109,17 +108,16 @@ class Study:
             self._networks[writes, seed] = pipeline.taught(self.learned, replace(self.how.writing, writes=writes), seed)
         return self._networks[writes, seed]
 
-    def bank(self, count: int) -> AdapterZoo:
-        """Fine-tune adapters on the first training styles, or find them."""
-        if count not in self._banks:
-            album = albums.many("training", count)
-            spec = replace(self.how.finetuning, tasks=tuple(album.names), runs=1, held_out=0)
-            self._banks[count] = pipeline.zoo(_prepared(ImageDomain(spec, album, DRAWS)), "images", 0)
-        return self._banks[count]
+    @cached_property
+    def bank(self) -> AdapterZoo:
+        """Adapters of the first training styles, one for each."""
+        album = albums.many("training", self.how.bank)
+        spec = replace(self.how.finetuning, tasks=tuple(album.names), runs=1, held_out=0)
+        return pipeline.zoo(_prepared(ImageDomain(spec, album, DRAWS)), "images", 0)
 
-    def generator(self, method: str, count: int, seed: int) -> Generator:
-        """Fit a method to a bank, or find the generator that was."""
-        return pipeline.generator(self.bank(count), self.how.learning, seed, method)
+    def generator(self, method: str, seed: int) -> Generator:
+        """Fit a method to that bank, or find the generator that was."""
+        return pipeline.generator(self.bank, self.how.learning, seed, method)
 
     def shown(self, draw: int, count: int = SHOWN) -> Tensor:
         """Return the (styles, F) mean features of some training pictures of every unseen style."""

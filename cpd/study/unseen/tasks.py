@@ -72,7 +72,7 @@ PRESETS = {
         learning=Learning(steps=500, width=256),
         learned=200, zoo=16, topics=8, questions=4, reader=40,
     ),
-    "full": Unseen(writing=Writing(steps=800, tasks=32, rows=8), questions=30),
+    "full": Unseen(writing=Writing(steps=1200, tasks=16, rows=8), learned=540, questions=30),
 }  # fmt: skip
 SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
 FEWER = {"smoke": ((2,), (6,)), "laptop": ((4,), (50,)), "full": ((6, 16), (64, 300))}  # adapters of a zoo; tasks
