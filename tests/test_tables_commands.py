@@ -177,7 +177,7 @@ def test_adapters_tables_and_pictures_are_told_apart(
     (tmp_path / "albums" / "night").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "albums" / "night" / "0.png")
     said = refused(capsys, "fit", tmp_path / "albums", "--method", "hypernetwork", *out)
-    assert "holds pictures, and method 'hypernetwork' learns tables of texts here" in said
+    assert "style 'night' has 1 pictures" in said
     assert "there is no folder" in refused(capsys, "fit", tmp_path / "none", "--method", "hypernetwork", *out)
     assert [path.name for path in tmp_path.iterdir()] == ["albums"]
 
@@ -185,7 +185,7 @@ def test_adapters_tables_and_pictures_are_told_apart(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--preset", "huge"], "no preset 'huge' for tables; there are smoke, laptop, full"),
+        (["--preset", "huge"], "no preset 'huge' of method hypernetwork; there are smoke, laptop, full"),
         (["--writes", "none"], "writes is one of all, b, core, head"),
         (["--steps", "0"], "--steps"),
         (["--base", "nowhere"], "no encoder 'nowhere'; there are minilm"),
@@ -442,7 +442,7 @@ def test_what_cannot_be_evaluated_is_refused(
         "holds tables, and": ("evaluate", root, soup / "soup", *out),
         "Missing option '--score'": ("evaluate", soup / "adapters", soup / "soup", *out),
         "--task is no option of a folder of adapters": ("evaluate", soup / "adapters", soup / "soup", "--task", "x"),
-        "the generator was fitted to tables, and": (
+        "the generator was fitted to tables or pictures, and": (
             "evaluate", soup / "adapters", writer, "--score", "echo {adapter}", *out,
         ),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cpd.commands import arguments, evaluated, tables
+from cpd.commands import arguments, evaluated, pictures, tables
 
 if TYPE_CHECKING:
     from cpd.methods.method import Generator
@@ -71,6 +71,11 @@ def evaluate(
         said = tables.evaluate(root, generator, names, out, seed)
         click.echo(json.dumps(said, indent=1) if as_json else tables.shown(said, out))
         return
+    if pictures.there(root):
+        raise ValueError(
+            f"{root} holds pictures, and `cpd evaluate` scores adapters and tables; generate from a style that was "
+            "held out (`cpd generate GENERATOR --examples FOLDER`) and look at what its adapter draws"
+        )
     arguments.require_default("of a folder of adapters", "names")
     if score is None:
         raise click.UsageError("Missing option '--score', which a folder of adapters needs")

@@ -1,4 +1,4 @@
-"""``cpd fit``: learn a folder of adapters, or of tables."""
+"""``cpd fit``: learn a folder of adapters, of tables or of pictures."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cpd.commands import arguments, tables
+from cpd.commands import arguments, pictures, tables
+from cpd.commands.writer import METHOD
 
 if TYPE_CHECKING:
     from cpd.zoo.zoo import AdapterZoo
 
 
-ADAPTERS = ("normalization", "condition", "encoder", "autoencoder", "adapter")  # options that a table has no use for
-TABLES = ("base", "rank", "steps", "writes")
+ADAPTERS = ("normalization", "condition", "encoder", "autoencoder", "adapter")  # options of a folder of adapters
+DATA = ("base", "rank", "steps", "writes")  # options of a folder of tables or pictures
 
 
-@click.command(short_help="learn a folder of adapters, or of tables")
+@click.command(short_help="learn a folder of adapters, of tables or of pictures")
 @arguments.root
 @click.option("--out", type=arguments.PATH, required=True, metavar="GENERATOR", help="folder to write; must not exist")
 @click.option(
@@ -28,7 +29,8 @@ TABLES = ("base", "rank", "steps", "writes")
     default="cond_pdiff",
     show_default=True,
     help="what learns: cond_pdiff; or a control (run_soup, soup, gaussian, noisy_soup, by_condition), which answers "
-    "for the task with the nearest condition; or hypernetwork, which learns tables, TASK/train.csv",
+    "for the task with the nearest condition; or hypernetwork, which learns tables, TASK/train.csv, or pictures, "
+    "STYLE/*.png",
 )
 @click.option(
     "--preset", default="laptop", show_default=True, help="how long to learn: smoke, laptop, full, paper, authors"
@@ -45,12 +47,24 @@ TABLES = ("base", "rank", "steps", "writes")
     "--held-out",
     multiple=True,
     metavar="N|TASK",
-    help="for `cpd evaluate`, keep out the last N runs of each task; of tables a task, may be given several times",
+    help="keep out, for `cpd evaluate`, the last N runs of each task; of tables a task, of pictures a style, may be "
+    "given several times",
 )
-@click.option("--base", metavar="BASE", help="of tables: base encoder, minilm (default), a name or a folder")
-@click.option("--rank", type=click.IntRange(1), help="of tables: rank of the LoRA that is written; default: 4")
-@click.option("--steps", type=click.IntRange(1), help="of tables: how long to learn; default: the preset's")
-@click.option("--writes", help="of tables: what a condition decides: b (default), all, core or head")
+@click.option(
+    "--base",
+    metavar="BASE",
+    help="of tables: base encoder, minilm (default), a name or a folder; of pictures: emoji, the small PixArt of this "
+    "package (default), or the folder of another",
+)
+@click.option(
+    "--rank", type=click.IntRange(1), help="of the LoRA that is written; default: 4 for tables, 2 for pictures"
+)
+@click.option("--steps", type=click.IntRange(1), help="how long to learn tables or pictures; default: the preset's")
+@click.option(
+    "--writes",
+    help="what a condition decides: b, all, core or head (only the head of a text adapter, no part of a picture "
+    "adapter); default: b for tables, all for pictures",
+)
 @arguments.adapter
 @click.option("--seed", type=int, default=0, show_default=True, help="of initialization and training")
 def fit(
@@ -63,7 +77,8 @@ def fit(
     with the same arguments, it goes on where it was.
 
     With --method hypernetwork, learn to write adapters from tables: ROOT/TASK/train.csv with the columns text and
-    label, and in conditions.yaml a sentence for each task, or several.
+    label, and in conditions.yaml a sentence for each task, or several. Or from pictures: ROOT/STYLE/ with six or more
+    of each style; conditions.yaml may describe each style, and captions.csv (file,caption) each picture.
 
     \b
     Examples:
@@ -72,12 +87,14 @@ def fit(
       cpd fit adapters --out average --method soup
       accelerate launch --num_processes 4 -m cpd fit adapters --out generator   # four GPUs, four times the batch
       cpd fit tables --method hypernetwork --held-out spam --out writer
+      cpd fit pictures --method hypernetwork --held-out woodcut --out writer
     """
-    if method == tables.METHOD:
+    if method == METHOD:
         arguments.require_default(f"of method {method!r}", *ADAPTERS)
-        tables.fit(root, out, base or "minilm", preset, held_out, seed, rank, steps, writes)
+        learn = pictures.fit if pictures.there(root) else tables.fit
+        learn(root, out, base, preset, held_out, seed, rank, steps, writes)
     else:
-        arguments.require_default(f"of method {method!r}", *TABLES)
+        arguments.require_default(f"of method {method!r}", *DATA)
         _fit(root, out, method, preset, _runs(held_out), adapter, seed, given)
 
 
@@ -98,7 +115,7 @@ def _fit(
     if tables.there(root):
         raise ValueError(
             f"{root} holds tables, TASK/train.csv, and method {method!r} learns adapters; give a folder of adapters, "
-            f"or say --method {tables.METHOD}"
+            f"or say --method {METHOD}"
         )
     if out.exists():
         raise FileExistsError(f"{out} exists already; choose another folder or delete it first")
@@ -122,7 +139,7 @@ def _runs(held_out: Sequence[str]) -> int:
     if len(held_out) > 1 or not all(each.isdecimal() for each in held_out):
         raise ValueError(
             f"--held-out {' '.join(held_out)}: of a folder of adapters it is a number of runs, such as 1; tasks are "
-            f"held out by name with --method {tables.METHOD}"
+            f"held out by name with --method {METHOD}"
         )
     return int(held_out[0]) if held_out else 0
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cpd.commands import arguments, tables
+from cpd.commands import arguments, pictures, tables
+from cpd.commands.writer import METHOD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cpd.adapters.layout import AdapterLayout
+    from cpd.methods.method import Generator
 
 
 @click.command(short_help="write new adapters for a condition")
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     "--examples",
     type=arguments.PATH,
     metavar="FILE",
-    help="labelled texts of the task, a CSV file with the columns text and label; with --condition or alone; for "
-    "generators of method hypernetwork",
+    help="of generators of method hypernetwork, with --condition or alone: labelled texts of the task, a CSV file with "
+    "the columns text and label; or a picture in the style, or a folder of up to 8",
 )
 @click.option(
     "--classes", metavar="A,B,...", help="what the classes of the task are called; default: no and yes, or the labels"
@@ -82,6 +84,7 @@ def generate(
       cpd generate generator --condition-file conditions.txt --n 1 --out new
       cpd generate user/name --condition movies --out new
       cpd generate writer --condition "Is this mail about money?" --examples few.csv --out new
+      cpd generate writer --examples woodcuts --out new
     """
     from cpd.methods import registry
 
@@ -94,14 +97,23 @@ def generate(
         raise FileExistsError(f"{out} is not an empty folder; choose another one or empty it first")
     lines = [] if condition_file is None else _lines(condition_file)
     made = registry.load(generator)
-    asked = lines or [tables.told(made, condition, examples, classes)]
-    count = n if n is not None else 1 if made.name == tables.METHOD else 10
+    asked = lines or [_told(made, condition, examples, classes)]
+    count = n if n is not None else 1 if made.name == METHOD else 10
     vectors = (made.generate(told, count, seed, guidance, steps, task) for told in asked)
     _write(out, vectors, bool(lines), made.layout, merge_scale, kind)
     each = f" for each of {len(asked)} conditions" if lines else ""
     click.echo(f"{out}: {count} adapters{each}, 000 to {count - 1:03d}, of {made.layout.size:,} parameters")
     if use := tables.use(made, out / ("000/000" if lines else "000")):
         click.echo(use)
+
+
+def _told(made: Generator, condition: str | None, examples: Path | None, classes: str | None) -> Any:
+    """Return what a generator is told, a sentence as it is or a vector of that and examples."""
+    from cpd.methods.hypernetwork.generator import FittedHypernetwork
+
+    if isinstance(made, FittedHypernetwork) and not made.network.shape.classes and classes is None:
+        return pictures.told(made, condition, examples)
+    return tables.told(made, condition, examples, classes)
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""``cpd inspect``: what a folder of adapters, or of tables, holds, and what looks wrong."""
+"""``cpd inspect``: what a folder of adapters, of tables or of pictures holds, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from cpd.commands import arguments, tables
+from cpd.commands import arguments, pictures, tables
 
 
-@click.command(short_help="say what a folder of adapters, or of tables, holds, and what looks wrong")
+@click.command(short_help="say what a folder of adapters, of tables or of pictures holds, and what looks wrong")
 @arguments.root
 @arguments.adapter
 @arguments.as_json
@@ -20,7 +20,8 @@ def inspect(root: Path, adapter: str | None, as_json: bool) -> None:
     """Say what a folder of adapters holds: tasks, runs, layout, norms, distances, and what looks wrong.
 
     That is: near-duplicates, adapters that lie among those of another task, adapters that do nothing, parameters that
-    never move, and what was left out. Of tables: tasks, classes, rows, and texts that are there twice.
+    never move, and what was left out. Of tables: tasks, classes, rows, and texts that are there twice. Of pictures:
+    styles, how many pictures each has, and how it is described.
 
     \b
     Examples:
@@ -31,6 +32,11 @@ def inspect(root: Path, adapter: str | None, as_json: bool) -> None:
         arguments.require_default("of a folder of tables", "adapter")
         tasks = _tasks(root)
         click.echo(json.dumps(tasks, indent=1) if as_json else _table(tasks))
+        return
+    if pictures.there(root):
+        arguments.require_default("of a folder of pictures", "adapter")
+        styles = pictures.styles(root)
+        click.echo(json.dumps(styles, indent=1) if as_json else pictures.table(styles))
         return
     from cpd.zoo import inspection
     from cpd.zoo.folders import from_folders

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import click
-
-from cpd.commands import evaluated
+from cpd.commands import evaluated, writer
+from cpd.commands.writer import METHOD
 
 if TYPE_CHECKING:
     from cpd.methods.hypernetwork.generator import FittedHypernetwork
     from cpd.methods.method import Generator
     from cpd.scoring import Scores
 
-METHOD = "hypernetwork"  # that learns tables
 FREE = {
     "zero_shot": "zero-shot",
     "look_up": "looking up the learned task with the nearest sentence",
@@ -38,69 +35,38 @@ def require_zoo(root: Path, generator: Generator) -> None:
     """Refuse a generator that was fitted to tables, where adapters are meant."""
     if generator.name == METHOD:
         raise ValueError(
-            f"the generator was fitted to tables, and {root} holds none; name the folder with its TASK/train.csv"
+            f"the generator was fitted to tables or pictures, and {root} holds none; name the folder that it learned "
+            "from"
         )
 
 
 def fit(
-    root: Path, out: Path, base: str, preset: str, held_out: Sequence[str], seed: int,
+    root: Path, out: Path, base: str | None, preset: str, held_out: Sequence[str], seed: int,
     rank: int | None, steps: int | None, writes: str | None,
 ) -> None:  # fmt: skip
     """Learn to write adapters for the tasks of a folder of tables, and save what was learned."""
-    from accelerate import Accelerator
-
-    from cpd.adapters.proof import require_loadable
-    from cpd.domains.text import tables
+    from cpd.domains.text.tables import TABLE
+    from cpd.methods.hypernetwork import presets
     from cpd.methods.hypernetwork import tables as learning
 
-    _quiet()
-    writing = learning.sizes(preset, steps=steps, writes=writes)
-    how = learning.spec(_found(base), rank or learning.RANK)
+    writer.quiet()
+    writing = presets.sizes(presets.TEXTS, preset, steps=steps, writes=writes)
+    how = learning.spec(writer.found(base or "minilm"), rank or learning.RANK)
     tasks = learning.shortened(_tasks(root), preset)
-    if out.exists():
-        raise FileExistsError(f"{out} exists already; choose another folder or delete it first")
-    work = out.absolute().with_name(f".{out.absolute().name}.work")
-    process = Accelerator()
-    made = learning.fit(tasks, held_out, how, writing, seed, work)
-    if process.is_main_process:
-        require_loadable(made.layout, made.generate(next(iter(made.sentences)))[0])
-        made.save_pretrained(out)
-        shutil.rmtree(work)
-        kept = f", {len(held_out)} held out ({', '.join(held_out)})" if held_out else ""
-        click.echo(f"{out}: learned to write adapters from {len(made.sentences)} tasks of {tables.TABLE}{kept}")
-
-
-def _found(base: str) -> str:
-    """Return a base encoder's name, of a folder the path from everywhere."""
-    return str(Path(base).absolute()) if Path(base).is_dir() else base
+    writer.fit(out, held_out, lambda work: learning.fit(tasks, held_out, how, writing, seed, work), f"tasks of {TABLE}")
 
 
 def _tasks(root: Path) -> Sequence[Any]:
-    """Read tables; refuse adapters and pictures."""
-    from cpd.conditions import PICTURES
+    """Read tables; refuse adapters."""
     from cpd.domains.text import tables
     from cpd.zoo import walk
 
-    folders = [each for each in root.iterdir() if each.is_dir()] if root.is_dir() else []
-    if folders and not tables.there(root):
-        if walk.has_adapters(root):
-            raise ValueError(
-                f"{root} holds adapters, and method {METHOD!r} learns tables, TASK/{tables.TABLE}; leave --method out, "
-                "or give a folder of tables"
-            )
-        if any(file.suffix.lower() in PICTURES for folder in folders for file in folder.iterdir()):
-            raise ValueError(
-                f"{root} holds pictures, and method {METHOD!r} learns tables of texts here, TASK/{tables.TABLE}; of "
-                "pictures it is fitted in Python, with cpd.domains.images.domain.ImageDomain"
-            )
+    if root.is_dir() and not tables.there(root) and walk.has_adapters(root):
+        raise ValueError(
+            f"{root} holds adapters, and method {METHOD!r} learns tables, TASK/{tables.TABLE}, or pictures; leave "
+            "--method out, or give another folder"
+        )
     return tables.tasks(root)
-
-
-def _quiet() -> None:
-    """Show no bars but ours."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 def told(made: Generator, condition: str | None, examples: Path | None, classes: str | None) -> Any:
@@ -146,7 +112,7 @@ def evaluate(root: Path, generator: str, names: Sequence[str], out: Path, seed: 
     from cpd.methods import registry
     from cpd.runtime import artifacts
 
-    _quiet()
+    writer.quiet()
     made = registry.load(generator)
     if not _tells_classes(made):
         raise ValueError(

@@ -43,6 +43,11 @@ FROM_TABLES = (
     "sentence, by a few labelled\ntexts, or by both, without training. Method: {method} of the library cpd, trained "
     "through the loss of the tasks below."
 )
+FROM_PICTURES = (
+    "Writes LoRA adapters of {base} (rank {rank}) that draw in a style, which it is told by pictures "
+    "(`--examples FILE_OR_FOLDER`), by a\nsentence, or by both, without training. Method: {method} of the library cpd, "
+    "trained through the loss of the model that draws, on\nthe styles below."
+)
 PLAIN = 'Each of `new/000`, `new/001`, ... loads with `PeftModel.from_pretrained(base_model, "new/000")`.'
 POOLED = (
     "`--examples FILE`, a CSV file with the columns text and label, shows labelled texts, and `--classes A,B,C` names "
@@ -66,16 +71,18 @@ def card(name: str, about: Mapping[str, Any], license: str, evaluation: Mapping[
     base = config["base_model_name_or_path"]
     data = ModelCardData(license=license, library_name="cpd", tags=["lora", "peft", "weight-generation"])
     data.base_model = base
-    told = of_classes(about)
+    told, drawn = of_classes(about), of_pictures(about)
     words = {"base": base or "a base model", "rank": config["r"], "method": about.get("method", "cond_pdiff")}
     return TEXT.format(
         data=data.to_yaml(),
         title=name.split("/")[1],
-        what=(FROM_TABLES if told else FROM_ADAPTERS).format(kind=about["encoder"]["kind"].replace("_", " "), **words),
+        what=(FROM_TABLES if told else FROM_PICTURES if drawn else FROM_ADAPTERS).format(
+            kind=about["encoder"]["kind"].replace("_", " "), **words
+        ),
         name=name,
         asked=_asked(about, texts(about)),
         loaded=POOLED.format(outputs=about["shape"]["classes"], **words) if told else PLAIN,
-        learned="\n".join(_tables(about) if told else _adapters(about)),
+        learned="\n".join(_tables(about) if told else _pictures(about) if drawn else _adapters(about)),
         evaluation="\n".join(_evaluated(evaluation)) if evaluation else "It was not evaluated.",
     )
 
@@ -83,6 +90,11 @@ def card(name: str, about: Mapping[str, Any], license: str, evaluation: Mapping[
 def of_classes(about: Mapping[str, Any]) -> bool:
     """Tell whether a generator writes adapters for texts, of which it is told the classes: a hypernetwork does."""
     return bool(about.get("shape", {}).get("classes"))
+
+
+def of_pictures(about: Mapping[str, Any]) -> bool:
+    """Tell whether a generator writes adapters for pictures, and learned from these: a hypernetwork does."""
+    return "shape" in about and not of_classes(about)
 
 
 def texts(about: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -112,6 +124,12 @@ def _tables(about: Mapping[str, Any]) -> list[str]:
         for task, own in _learned(about)
     ]
     return ["| task | sentence | classes | rows |", "| --- | --- | --- | --- |", *rows]
+
+
+def _pictures(about: Mapping[str, Any]) -> list[str]:
+    told = texts(about)
+    rows = [f"| {_cell(style)} | {_cell(told[style][0][:200])} | {own['pictures']} |" for style, own in _learned(about)]
+    return ["| style | sentence | pictures |", "| --- | --- | --- |", *rows]
 
 
 def _learned(about: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

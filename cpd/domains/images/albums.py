@@ -20,7 +20,8 @@ from PIL import Image
 
 from cpd.domains.images import emoji, many_styles, styles
 from cpd.features import read_picture
-from cpd.runtime import artifacts, cores
+from cpd.runtime import artifacts, conditions_file, cores
+from cpd.runtime.conditions_file import CONDITIONS
 
 SPLITS = ("train", "train", "train", "select", "report", "report")  # of six pictures in a row
 EMOJI = {"emoji": None, "few_emoji": 144}  # suites of drawings, and how many of them
@@ -95,11 +96,13 @@ class EmojiAlbum:
 
 @dataclass(frozen=True)
 class FolderAlbum:
-    """Pictures in folders ``ROOT/STYLE/``, captions in ``ROOT/captions.csv``, sentences in ``ROOT/styles.csv``.
+    """Pictures in folders ``ROOT/STYLE/``, captions in ``ROOT/captions.csv``, sentences in ``ROOT/conditions.yaml``.
 
     Attributes:
-        root: with a folder per style; the files have the columns ``file,caption`` (file as ``STYLE/name.jpg``) and
-            ``style,sentence``. A picture without caption has its style's sentence; a style without sentence its name.
+        root: with a folder per style. ``captions.csv`` has the columns ``file,caption``, file as ``STYLE/name.jpg``;
+            ``conditions.yaml`` a sentence for each style, or a list, of which the first is asked with and the others
+            are learned with. In place of it there may be ``styles.csv`` with the columns ``style,sentence``. A picture
+            without caption has its style's sentence; a style without sentence its name.
     """
 
     root: Path
@@ -124,11 +127,35 @@ class FolderAlbum:
 
     def sentence(self, style: str) -> str:
         """Return the sentence that describes a style."""
-        return _table(self.root / "styles.csv", "style", "sentence").get(style, style.replace("_", " "))
+        return self._told(style)[0]
 
     def phrasings(self, style: str) -> tuple[str, ...]:
-        """Return the one sentence that there is."""
-        return (self.sentence(style),)
+        """Return the other sentences, or the one that there is."""
+        first, *others = self._told(style)
+        return tuple(others) or (first,)
+
+    def _told(self, style: str) -> list[str]:
+        if (self.root / CONDITIONS).is_file():
+            return conditions_file.texts(self.root, style, conditions_file.read(self.root).get(style))
+        return [_table(self.root / "styles.csv", "style", "sentence").get(style, style.replace("_", " "))]
+
+    def require_whole(self) -> None:
+        """Refuse styles of too few pictures, and a ``conditions.yaml`` that does not agree with the folders.
+
+        Raises:
+            FileNotFoundError: if it names a style without pictures.
+            ValueError: if it says nothing of a style, or a style has fewer pictures than every split needs.
+        """
+        for style in self.names:
+            self._files(style)
+            self._told(style)
+        given = conditions_file.read(self.root) if (self.root / CONDITIONS).is_file() else {}
+        for style in given:
+            if conditions_file.folder_name(self.root, style) not in self.names:
+                raise FileNotFoundError(
+                    f"{self.root / CONDITIONS} names the style {style!r}, but there are no pictures in "
+                    f"{self.root / style}; add some, or drop the line"
+                )
 
     def captions(self, style: str, split: str) -> list[str]:
         """Return the captions of a split of a style."""
