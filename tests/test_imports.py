@@ -20,7 +20,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {  # floor, and the rooms that are impo
     "domains": (4, {"runtime", "diffusion", "adapters", "features", "conditions", "measures"}),
     "zoo": (4, {"runtime", "adapters", "measures"}),
     "methods": (5, {"runtime", "diffusion", "adapters", "conditions", "measures", "domains", "zoo"}),
-    "unseen": (6, {"conditions", "domains", "measures", "methods"}),
+    "unseen": (6, {"features", "conditions", "domains", "measures", "methods"}),
     "evaluation": (6, {"runtime", "domains", "zoo", "methods"}),
     "study": (
         7,

@@ -18,10 +18,15 @@ from refusals import refused
 from cpd import features
 from cpd.__main__ import main
 from cpd.adapters.peft_files import read_adapter
+from cpd.commands import pictures
+from cpd.domains.images import domain as image_domain
 from cpd.domains.images import emoji, pixart
 from cpd.domains.images.albums import FolderAlbum
+from cpd.domains.images.domain import ImageDomain
 from cpd.methods import cards, registry
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
+from cpd.methods.hypernetwork.pictures import spec
+from cpd.unseen import styles as unseen
 
 COLOURS = {"coal": (20, 20, 20), "grass": (30, 160, 40), "rose": (230, 120, 150), "sky": (90, 170, 240)}
 SAID = "coal: [All is black., Dark as coal.]\ngrass: All is green.\nrose: All is pink.\nsky: All is blue.\n"
@@ -172,5 +177,48 @@ def test_what_pictures_have_no_use_for_is_refused(
         capsys, "generate", writer, "--condition", "blue", "--classes", "a,b", *out
     )
     assert "no picture or folder" in refused(capsys, "generate", writer, "--examples", tmp_path / "none", *out)
-    assert "holds pictures, and `cpd evaluate` scores adapters and tables" in refused(capsys, "evaluate", root, writer)
+    assert "style 'coal' was learned" in refused(capsys, "evaluate", root, writer, "--base", base, "--task", "coal")
+    assert "--score is no option of a folder of pictures" in refused(capsys, "evaluate", root, writer, "--score", "x")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_written_is_scored_beside_none_a_look_up_and_fine_tuning(
+    writer: Path,
+    root: Path,
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(image_domain, "STEPS", 3)
+    monkeypatch.setattr(image_domain, "SAMPLER_STEPS", 1)
+    monkeypatch.setattr(unseen, "DRAWN", 2)
+    out = tmp_path / "out"
+    run("evaluate", root, writer, "--base", base, "--out", out, "--json")
+    said = json.loads(capsys.readouterr().out)
+    (shares,) = said["scores"].values()
+    assert list(said["scores"]) == ["sky"] and set(shares) == set(unseen.NAMES)
+    assert shares["untrained_adapter"] == 0 and len(set(shares.values())) == len(shares)
+    assert {"evaluation.json", "evaluation.png", "evaluation.svg", "sky.png"} <= {each.name for each in out.iterdir()}
+    lines = pictures.shown(said, out).splitlines()
+    assert lines[0] == said["verdict"] and any(line.startswith("no adapter  ") for line in lines)
+
+
+def test_the_share_is_1_for_the_pictures_themselves_and_the_look_up_is_the_most_similar_style(
+    writer: Path, root: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = registry.load(writer)
+    assert isinstance(made, FittedHypernetwork)
+    asked = unseen.asked(made, FolderAlbum(root), (), spec(str(base), 1), 0)
+    assert asked.domain.names == ["sky"] and asked.learned is not None
+    near = asked.domain.real("sky", "train")
+    monkeypatch.setitem(asked.learned._real, ("grass", "train"), near + 0.001)
+    expected = asked.told({"grass": asked.shown(asked.learned)["grass"]})
+    assert torch.equal(asked.looked_up(), made.write(expected))
+    real = asked.domain.album.pictures("sky", "report", asked.domain.painter.size)
+    arms = {"untrained_adapter": unseen.ARMS["untrained_adapter"], "itself": lambda of: of.domain.untrained()[None]}
+    monkeypatch.setattr(unseen, "ARMS", arms)
+    monkeypatch.setattr(ImageDomain, "draw", lambda *_: np.stack([255 - real, real]))
+    shares, drawn = unseen.score(asked)
+    assert shares["sky"] == pytest.approx({"untrained_adapter": 0, "itself": 1})
+    assert np.array_equal(drawn["sky"]["own"], real[: unseen.KEPT])

@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from refusals import refused
 
-from cpd import unseen
 from cpd.__main__ import main
 from cpd.adapters.peft_files import read_adapter
 from cpd.domains.text import tables
@@ -29,7 +28,8 @@ from cpd.measures.classification import judged
 from cpd.methods import hub, registry
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.tables import spec
-from cpd.unseen import COUNTS, NAMES
+from cpd.unseen import tasks as unseen
+from cpd.unseen.tasks import COUNTS, NAMES
 
 SENTENCES = {
     "good": "Is it good?", "bad": "Is it bad?", "film": "Is it a film?", "book": "Is it a book?",
@@ -435,7 +435,7 @@ def test_what_cannot_be_evaluated_is_refused(
     out = ("--out", tmp_path / "out")
     evaluate: tuple[object, ...] = ("evaluate", root, writer, *out)
     given: dict[str, tuple[object, ...]] = {
-        "task 'good' was learned, so that its rows say nothing": (*evaluate, "--task", "good"),
+        "task 'good' was learned, so that it says nothing": (*evaluate, "--task", "good"),
         "there is no task 'nothing'; there are good": (*evaluate, "--task", "nothing"),
         "--score is no option of a folder of tables": (*evaluate, "--score", "echo {adapter}"),
         "--n is no option of a folder of tables": (*evaluate, "--n", 3),

@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--task", "names", multiple=True, metavar="TASK",
-    help="where ROOT holds tables: a task to ask for, may be given several times; default: all that were not learned",
+    help="where ROOT holds tables or pictures: a task or style to ask for, may be given several times; default: all "
+    "that were not learned",
 )  # fmt: skip
+@click.option(
+    "--base", metavar="BASE", help="where ROOT holds pictures: the model that draws, as of `cpd fit`; default: emoji"
+)
 @click.option(
     "--out", type=arguments.PATH, default=Path("evaluation"), show_default=True, metavar="FOLDER",
     help="gets table, picture and scores; scores that are there already are not made again",
@@ -47,8 +51,8 @@ if TYPE_CHECKING:
 @arguments.adapter
 @arguments.as_json
 def evaluate(
-    root: Path, generator: str, score: str | None, names: tuple[str, ...], out: Path, n: int, jobs: int,
-    timeout: float, seed: int, adapter: str | None, as_json: bool,
+    root: Path, generator: str, score: str | None, names: tuple[str, ...], base: str | None, out: Path, n: int,
+    jobs: int, timeout: float, seed: int, adapter: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Score generated adapters beside held-out runs, training runs, look-ups, averages and random ones.
 
@@ -57,7 +61,9 @@ def evaluate(
     its last line. Stopped and started again, it goes on.
 
     Where ROOT holds tables, adapters are written for tasks that `cpd fit --held-out TASK` kept out, and scored on one
-    half of their rows beside zero-shot, prototypes, a look-up and fine-tuning on the other half.
+    half of their rows beside zero-shot, prototypes, a look-up and fine-tuning on the other half. Where it holds
+    pictures, adapters are written for styles that were kept out, and what they draw is compared with the styles' own
+    pictures, beside no adapter, a look-up and fine-tuning.
 
     \b
     Examples:
@@ -65,18 +71,19 @@ def evaluate(
       cpd evaluate adapters generator --score "python score.py {adapter} {task}"
       cpd evaluate adapters generator --score "./score.sh {adapter} {task}" --jobs 8 --json
       cpd evaluate tables generator
+      cpd evaluate pictures generator
     """  # fmt: skip
     if tables.there(root):
-        arguments.require_default("of a folder of tables", "score", "n", "jobs", "timeout", "adapter")
+        arguments.require_default("of a folder of tables", "score", "n", "jobs", "timeout", "adapter", "base")
         said = tables.evaluate(root, generator, names, out, seed)
         click.echo(json.dumps(said, indent=1) if as_json else tables.shown(said, out))
         return
     if pictures.there(root):
-        raise ValueError(
-            f"{root} holds pictures, and `cpd evaluate` scores adapters and tables; generate from a style that was "
-            "held out (`cpd generate GENERATOR --examples FOLDER`) and look at what its adapter draws"
-        )
-    arguments.require_default("of a folder of adapters", "names")
+        arguments.require_default("of a folder of pictures", "score", "n", "jobs", "timeout", "adapter")
+        said = pictures.evaluate(root, generator, names, base, out, seed)
+        click.echo(json.dumps(said, indent=1) if as_json else pictures.shown(said, out))
+        return
+    arguments.require_default("of a folder of adapters", "names", "base")
     if score is None:
         raise click.UsageError("Missing option '--score', which a folder of adapters needs")
     said = _evaluated(root, generator, score, out, n, jobs, timeout, seed, adapter)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpd.commands import writer
+from cpd.commands import evaluated, writer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cpd.methods.hypernetwork.generator import FittedHypernetwork
+
+
+FREE = {
+    "untrained_adapter": "no adapter",
+    "look_up": "looking up the learned style with the most similar pictures",
+    "one_for_all": "the average of all generated adapters",
+}
 
 
 def there(root: Path) -> bool:
@@ -67,6 +74,72 @@ def table(said: dict[str, Any]) -> str:
     for style, own in said["styles"].items():
         lines.append(f"{style:<20}{own['pictures']:>10}{own['learned']:>9}  {own['sentences'][0]}")
     return "\n".join(lines)
+
+
+def evaluate(
+    root: Path, generator: str, names: Sequence[str], base: str | None, out: Path, seed: int
+) -> dict[str, Any]:
+    """Score what is written for styles that were not learned, write table, pictures and scores, and return them."""
+    from cpd import scoring
+    from cpd.domains.images.albums import FolderAlbum
+    from cpd.methods import registry
+    from cpd.methods.hypernetwork import pictures
+    from cpd.methods.hypernetwork.generator import FittedHypernetwork
+    from cpd.runtime import artifacts
+    from cpd.unseen import styles
+
+    writer.quiet()
+    made = registry.load(generator)
+    if not isinstance(made, FittedHypernetwork) or made.network.shape.classes:
+        raise ValueError(
+            f"{root} holds pictures, and {generator} did not learn any; name the folder that it learned from, or a "
+            f"generator of `cpd fit --method {writer.METHOD}` on pictures"
+        )
+    album = FolderAlbum(root)
+    album.require_whole()
+    how = pictures.spec(writer.found(base or "emoji"), made.layout.config["r"])
+    asked = styles.asked(made, album, names, how, seed)
+    with artifacts.rooted(out):
+        shares, drawn = styles.score(asked)
+    found = scoring.Scores({style: {arm: [own] for arm, own in each.items()} for style, each in shares.items()}, [])
+    said: dict[str, Any] = {
+        "verdict": scoring.verdict(found, FREE),
+        "measure": "share of the Frechet distance from no adapter that is closed",
+        "arms": scoring.table(found, styles.NAMES),
+        "names": styles.NAMES,
+        "scores": shares,
+    }
+    artifacts.write_json(out / "evaluation.json", said)
+    away = {styles.NAMES[row["arm"]]: row["generated_above"] for row in said["arms"] if row["generated_above"]}
+    evaluated.draw(out, away, "share of the distance, generated from pictures minus these")
+    for style, rows in drawn.items():
+        _draw(out / f"{style}.png", rows, shares[style], album.credit)
+    return said
+
+
+def _draw(file: Path, drawn: Mapping[str, Any], shares: Mapping[str, float], credit: str) -> None:
+    """Draw what the adapters of each arm draw, below the style's own pictures."""
+    from cpd.runtime import artifacts
+    from cpd.study import figures
+    from cpd.unseen.styles import NAMES
+
+    rows = {NAMES.get(arm, "its own pictures"): pictures for arm, pictures in drawn.items()}
+    notes = {NAMES[arm]: f"{share:+.2f}" for arm, share in shares.items()}
+    artifacts.write_bytes(file, figures.pictures(rows, credit, notes=notes, columns=6).png())
+
+
+def shown(said: dict[str, Any], out: Path) -> str:
+    """Write what was found for people to read."""
+    lines = [f"{'':<32}{'closed':>7}  generated minus it (95 % interval)"]
+    for row in said["arms"]:
+        lines.append(
+            f"{said['names'][row['arm']]:<32}{row['mean'][0]:>7.2f}  {evaluated.away(row['generated_above'])}".rstrip()
+        )
+    about = (
+        f"Share of the Frechet distance from what no adapter draws to the style's own pictures, mean over "
+        f"{len(said['scores'])} styles that were not learned; 0 is no adapter, below it is worse."
+    )
+    return "\n".join([said["verdict"], "", *lines, "", about, f"{out / 'evaluation.json'}, evaluation.png, STYLE.png"])
 
 
 def told(made: FittedHypernetwork, condition: str | None, examples: Path | None) -> Tensor | str | None:

@@ -107,10 +107,11 @@ def _tells_classes(made: Generator) -> TypeGuard[FittedHypernetwork]:
 
 def evaluate(root: Path, generator: str, names: Sequence[str], out: Path, seed: int) -> dict[str, Any]:
     """Score what is written for tasks that were not learned, write table, picture and scores, and return them."""
-    from cpd import scoring, unseen
+    from cpd import scoring
     from cpd.domains.text import tables
     from cpd.methods import registry
     from cpd.runtime import artifacts
+    from cpd.unseen import tasks as unseen
 
     writer.quiet()
     made = registry.load(generator)
@@ -157,7 +158,8 @@ def _scores(found: dict[str, dict[str, Any]], measure: str) -> Scores:
 
 def _few(auc: Scores) -> list[str]:
     """Say whether examples are better shown to the generator than fine-tuned on."""
-    from cpd import scoring, unseen
+    from cpd import scoring
+    from cpd.unseen import tasks as unseen
 
     said = []
     for count in unseen.COUNTS:

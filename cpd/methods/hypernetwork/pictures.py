@@ -29,7 +29,9 @@ def spec(base: str, rank: int) -> Finetuning:
         base: "emoji" for the small PixArt of this package, or a folder that holds another.
         rank: of the LoRA.
     """
-    return Finetuning(suite="folder", base=base, targets="attention", rank=rank, dropout=0.0, keep=1, curve=1)
+    return Finetuning(
+        suite="folder", base=base, targets="attention", rank=rank, dropout=0.0, keep=1, curve=1, select_rows=4
+    )
 
 
 def fit(

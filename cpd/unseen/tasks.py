@@ -26,6 +26,7 @@ from cpd.domains.text.telling import Told
 from cpd.domains.told import FLAGS
 from cpd.measures.classification import Scores, judged
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
+from cpd.unseen.chosen import chosen
 
 COUNTS = (4, 16)  # examples of each class
 ROWS = 500  # most rows that a task is scored on
@@ -122,24 +123,14 @@ def asked(
         ValueError: if a task is none, was learned, or has more classes than the head; or none is left.
     """
     there = {card.name: card for card in tasks}
-    for name in names:
-        if name not in there:
-            raise ValueError(f"there is no task {name!r}; there are {', '.join(there)}")
-        if name in generator.sentences:
-            raise ValueError(
-                f"task {name!r} was learned, so that its rows say nothing of tasks that were not; fit again with "
-                f"--held-out {name}, or name another"
-            )
-    chosen = names or [name for name in there if name not in generator.sentences]
-    if not chosen:
-        raise ValueError("every task was learned, and none is left to ask for; fit again with --held-out TASK")
+    asked_for = chosen(names, there, generator.sentences, "task")
     outputs = generator.network.shape.classes
-    if wide := [name for name in chosen if there[name].outputs > outputs]:
+    if wide := [name for name in asked_for if there[name].outputs > outputs]:
         raise ValueError(
             f"task {wide[0]!r} has {there[wide[0]].outputs} classes, and heads of {outputs} are written; name other "
             "tasks with --task, or fit again with this one in the folder"
         )
-    made = Asked(generator, tuple(halved(there[name]) for name in chosen), how, seed)
+    made = Asked(generator, tuple(halved(there[name]) for name in asked_for), how, seed)
     generator.layout.require_same(made.domain(made.cards, 1).layout, f"an adapter of {how.base}")
     return made
 
