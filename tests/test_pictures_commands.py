@@ -178,6 +178,11 @@ def test_what_pictures_have_no_use_for_is_refused(
     )
     assert "no picture or folder" in refused(capsys, "generate", writer, "--examples", tmp_path / "none", *out)
     assert "style 'coal' was learned" in refused(capsys, "evaluate", root, writer, "--base", base, "--task", "coal")
+    other = tmp_path / "other"
+    shutil.copytree(root / "sky", other / "sea")
+    assert "no pictures of the styles that the generator learned" in refused(
+        capsys, "evaluate", other, writer, "--base", base
+    )
     assert "--score is no option of a folder of pictures" in refused(capsys, "evaluate", root, writer, "--score", "x")
     assert not (tmp_path / "out").exists()
 
@@ -210,7 +215,7 @@ def test_the_share_is_1_for_the_pictures_themselves_and_the_look_up_is_the_most_
     made = registry.load(writer)
     assert isinstance(made, FittedHypernetwork)
     asked = unseen.asked(made, FolderAlbum(root), (), spec(str(base), 1), 0)
-    assert asked.domain.names == ["sky"] and asked.learned is not None
+    assert asked.domain.names == ["sky"] and asked.learned.names == ["coal", "grass", "rose"]
     near = asked.domain.real("sky", "train")
     monkeypatch.setitem(asked.learned._real, ("grass", "train"), near + 0.001)
     expected = asked.told({"grass": asked.shown(asked.learned)["grass"]})

@@ -35,7 +35,7 @@ def inspect(root: Path, adapter: str | None, as_json: bool) -> None:
         return
     if pictures.there(root):
         arguments.require_default("of a folder of pictures", "adapter")
-        styles = pictures.styles(root)
+        styles = pictures.described(root)
         click.echo(json.dumps(styles, indent=1) if as_json else pictures.table(styles))
         return
     from cpd.zoo import inspection

@@ -50,7 +50,7 @@ def fit(
     )
 
 
-def styles(root: Path) -> dict[str, Any]:
+def described(root: Path) -> dict[str, Any]:
     """Describe a folder of pictures, JSON values: of each style its sentences, and how many pictures it has."""
     from cpd.domains.images.albums import SPLITS, FolderAlbum
 

@@ -56,7 +56,7 @@ class Asked:
 
     generator: FittedHypernetwork
     domain: ImageDomain
-    learned: ImageDomain | None
+    learned: ImageDomain
     seed: int
 
     def shown(self, domain: ImageDomain, count: int = MOST) -> dict[str, Tensor]:
@@ -74,8 +74,6 @@ class Asked:
 
     def looked_up(self) -> Tensor:
         """Return what is written for the learned style whose pictures are most like those that are shown."""
-        if self.learned is None:
-            return self.domain.untrained().expand(len(self.domain.names), -1)
         known = self.shown(self.learned)
         means = {style: own.mean(dim=0, keepdim=True) for style, own in known.items()}
         nearest = {style: known[nearest_task(own.mean(dim=0), means)] for style, own in self.shown(self.domain).items()}
@@ -93,14 +91,19 @@ def asked(generator: FittedHypernetwork, album: Album, names: Sequence[str], how
         seed: of fine-tuning and of the pictures that are shown.
 
     Raises:
-        ValueError: if a style is none or was learned, or none is left.
+        ValueError: if a style is none or was learned, none is left, or there are no pictures of any that was learned.
     """
     there, known = album.names, list(generator.sentences)
     spec = replace(how, tasks=tuple(chosen(names, there, known, "style")), report_rows=DRAWN)
     learned = tuple(style for style in known if style in there)
+    if not learned:
+        raise ValueError(
+            f"there are no pictures of the styles that the generator learned ({', '.join(known[:10])}); name the "
+            "folder that it learned from"
+        )
     domain = ImageDomain(spec, album)
     generator.layout.require_same(domain.layout, f"an adapter of {how.base}")
-    return Asked(generator, domain, ImageDomain(replace(spec, tasks=learned), album) if learned else None, seed)
+    return Asked(generator, domain, ImageDomain(replace(spec, tasks=learned), album), seed)
 
 
 def score(of: Asked) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, np.ndarray]]]:
