@@ -4,7 +4,7 @@ SHELL := /bin/bash
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 STUDY := $(addprefix notebooks/,$(addsuffix .ipynb,00_toy 01_zoo 02_diffusion 03_evaluation))
-STYLES := notebooks/00_base_images.ipynb $(filter notebooks/06_%,$(NOTEBOOKS))
+STYLES := notebooks/00_base_images.ipynb $(filter notebooks/06_% notebooks/10_unseen_styles%,$(NOTEBOOKS))
 ANALYSES := $(filter-out $(STUDY) $(STYLES),$(NOTEBOOKS))
 run = set -e; for notebook in $(1); do echo "== $$notebook"; papermill $$notebook -p preset $(2); done
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -237,6 +237,14 @@ def unseen_examples(read: Read) -> Claim:
     return Claim(rows, "accuracy of written adapters minus that of fine-tuned ones", list(rows), 0.0, ours=True)
 
 
+def unseen_styles(read: Read) -> Claim:
+    """An adapter written from pictures is better, for a style never seen, than whatever else costs as much."""
+    found = read("10_unseen_styles")["against"]
+    rows = {arm: Bounds(*each) for arm, each in found.items()}
+    quantity = "distance of what is written minus that of another way (1: no adapter)"
+    return Claim(rows, quantity, list(rows), 0.0, above=False, ours=True)
+
+
 def unseen_lora(read: Read) -> Claim:
     """It is worth writing the LoRA, and not the head alone."""
     found = read("10_unseen_tasks")["over_shared"]
@@ -266,6 +274,7 @@ CLAIMS = {
     "cost": cost,
 }
 OURS = {
+    "unseen-styles": unseen_styles,
     "unseen-tasks": unseen_tasks,
     "unseen-examples": unseen_examples,
     "unseen-lora": unseen_lora,

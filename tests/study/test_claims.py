@@ -80,6 +80,8 @@ def read(name: str) -> dict[str, Any]:
         ("fid", "generated", "06_styles", "generated_to_original"),
         ("fid", "by_condition", "06_styles", "by_condition_to_original"),
         ("held-out", "generated", "06_styles_held_out", "generated_to_none"),
+        ("unseen-styles", "look_up", "10_unseen_styles", "written_minus_look_up"),
+        ("unseen-styles", "one_for_all", "10_unseen_styles", "written_minus_one_for_all"),
         ("unseen-tasks", "zero_shot", "10_unseen_tasks", "gain_over_zero_shot"),
         ("unseen-examples", "16 examples", "10_unseen_tasks", "examples_16_minus_tuned_16"),
         ("unseen-lora", "unseen topics", "10_unseen_tasks", "gain_over_shared"),

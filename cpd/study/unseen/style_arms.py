@@ -20,7 +20,7 @@ from cpd.study.unseen import scored, styles
 from cpd.study.unseen.styles import KEPT, SHOWN, Study, UnseenStyles
 
 STARTS = ("untrained_adapter", "pictures", "one_for_all")  # arms that fine-tuning goes on from
-AFTER = (0, 0.025, 0.05, 0.125, 0.25, 0.5, 1)  # of the steps of a run
+AFTER = (0.05, 0.125, 0.25, 0.5, 1)  # of the steps of a run
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ ARMS: dict[str, Arm] = {
 
 
 def _gone_on(start: str, steps: int, study: Study, seed: int) -> Tensor:
-    made = ARMS[start](study, seed)
-    return study.gone_on(made, steps, seed) if steps else made
+    return study.gone_on(ARMS[start](study, seed), steps, seed)
 
 
 def going_on(how: UnseenStyles) -> dict[str, dict[int, str]]:
     """Return the arms that go on with fine-tuning where another one ends: that one -> steps -> arm."""
     last = styles.study(how).asked.steps("")
-    return {start: {round(share * last): f"{start}_then_{round(share * last)}" for share in AFTER} for start in STARTS}
+    steps = sorted({max(1, round(share * last)) for share in AFTER})
+    return {start: {n: f"{start}_then_{n}" for n in steps} for start in STARTS}
 
 
 WRITES = {f"writes_{writes}": partial(_written, writes, "pictures", SHOWN) for writes in ("all", "b", "core")}

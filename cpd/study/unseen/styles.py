@@ -19,6 +19,7 @@ from cpd.domains.images.albums import EmojiAlbum
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.settings import Finetuning
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.hypernetwork import presets
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
@@ -29,6 +30,7 @@ SHOWN = 8  # pictures that a style is told by
 KEPT = 6  # drawings of each arm that are kept to be looked at
 DRAWS = 2  # conditions of each style of a bank
 PARTS = ("test", "apart")  # whose styles are asked for
+NAMED = len(styles.INSIDE + styles.OUTSIDE)  # the first of "test"
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class UnseenStyles:
             decay="cosine", keep=4, curve=1, select_rows=4, report_rows=64,
         )
     )  # fmt: skip
-    writing: Writing = field(default_factory=lambda: Writing(writes="all", tasks=32, rows=8, cond_noise=0.1))
+    writing: Writing = presets.PICTURES["full"]
     learning: Learning = field(default_factory=lambda: Learning(condition="images"))
     learned: int = 256
     bank: int = 40
-    asked: tuple[int, ...] = (24, 4)
+    asked: tuple[int, ...] = (32, 4)
 
 
 PRESETS = {
@@ -65,12 +67,12 @@ PRESETS = {
         learned=6, bank=4, asked=(2, 1),
     ),
     "laptop": UnseenStyles(
-        finetuning=replace(UnseenStyles().finetuning, scale=0.4, report_rows=32),
-        writing=Writing(writes="all", steps=150, tasks=16, rows=4, cond_noise=0.1),
+        finetuning=replace(UnseenStyles().finetuning, scale=0.2, report_rows=16),
+        writing=replace(presets.PICTURES["laptop"], steps=100),
         learning=Learning(condition="images", steps=500, width=256),
-        learned=48, bank=8, asked=(8, 2),
+        learned=48, bank=10, asked=(4, 2),
     ),
-    "full": UnseenStyles(writing=Writing(writes="all", steps=1000, tasks=32, rows=4, cond_noise=0.1)),
+    "full": UnseenStyles(),
 }  # fmt: skip
 SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
 
@@ -168,10 +170,9 @@ def study(how: UnseenStyles) -> Study:
 
 def parts(how: UnseenStyles) -> dict[str, str]:
     """Return every unseen style with "named", "random" or "apart" (an effect or a palette that was never learned)."""
-    named = {style.name for style in styles.INSIDE + styles.OUTSIDE}
     return {
-        style: part if part == "apart" else "named" if style in named else "random"
-        for style, part in study(how).tier.items()
+        style: part if part == "apart" else "named" if place < NAMED else "random"
+        for place, (style, part) in enumerate(study(how).tier.items())
     }
 
 

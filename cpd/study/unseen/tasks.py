@@ -70,12 +70,13 @@ PRESETS = {
         finetuning=replace(Unseen().finetuning, scale=0.3, report_rows=50),
         writing=Writing(steps=100, tasks=16, rows=8),
         learning=Learning(steps=500, width=256),
-        learned=200, zoo=16, topics=8, questions=4, reader=40,
+        learned=100, zoo=16, topics=8, questions=4, reader=40,
     ),
     "full": Unseen(writing=Writing(steps=1200, tasks=16, rows=8), learned=540, questions=30),
 }  # fmt: skip
 SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
-FEWER = {"smoke": ((2,), (6,)), "laptop": ((4,), (50,)), "full": ((6, 16), (64, 300))}  # adapters of a zoo; tasks
+ZOOS = {"smoke": (2,), "laptop": (4,), "full": (6, 16)}  # further numbers of adapters of a zoo
+LEARNED = {"smoke": (6, 12), "laptop": (25, 100), "full": (64, 540)}  # tasks, for a quarter of the steps
 
 
 class Study:
@@ -214,6 +215,12 @@ def about(how: Unseen) -> dict[str, dict[str, Any]]:
         card.name: {"name": card.phrasings[0], "kind": card.kind, "tier": card.tier, "nearest": cosine}
         for card, cosine in zip(own.unseen, own.nearest(), strict=True)
     }
+
+
+def rows_of_a_run(how: Unseen) -> int:
+    """Return how many rows fine-tuning on an unseen topic reads."""
+    asked = study(how).asked
+    return min(asked.steps(card.name) for card in study(how).unseen if card.kind == "topic") * how.finetuning.batch
 
 
 def learned(how: Unseen) -> int:
