@@ -86,7 +86,7 @@ def test_a_style_is_asked_with_its_sentence_and_has_no_classes(base: Path) -> No
         assert made.sentence(name) == ALBUM.sentence(name)
         alone = made.told_shape.of_sentence(embed([made.sentence(name)])[0].numpy())
         assert torch.equal(made.asked(name), alone) and made.asked(name).shape == (made.told_shape.size,)
-    assert {made.kind(name) for name in made.names} == {"style"}
+    assert {made.size(name) for name in made.names} == {24}
 
 
 # lessons
