@@ -8,10 +8,9 @@ Source: ours.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
-from cpd.domains.domain import Domain, digest
+from cpd.domains.domain import Domain
 from cpd.domains.finetune import finetune_all
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.text.domain import TextDomain
@@ -88,9 +87,11 @@ def taught(tasks: TextDomain | ImageDomain, writing: Writing, seed: int) -> Fitt
     Returns:
         The generator.
     """
-    told = {name: [tasks.sentence(name), *tasks.phrasings(name)] for name in tasks.names}
-    seen = digest(*(json.dumps([name, told[name], tasks.made_of(name)]) for name in tasks.names))
-    made_by = {"method": FittedHypernetwork.name, "tasks": seen, "finetuning": asdict(tasks.spec) | {"tasks": ()}}
+    made_by = {
+        "method": FittedHypernetwork.name,
+        "tasks": teaching.identity(tasks),
+        "finetuning": asdict(tasks.spec) | {"tasks": ()},
+    }
     where = {"device": devices.device().type, "precision": devices.precision()}
     how = {"writing": asdict(writing), "seed": seed, "version": teaching.VERSION}
     folder = artifacts.address("generators", made_by | where | how)

@@ -12,12 +12,14 @@ import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from cpd.conditions import PICTURES
 from cpd.domains.images import emoji, many_styles, styles
 from cpd.features import read_picture
 from cpd.runtime import artifacts, conditions_file, cores
@@ -27,7 +29,6 @@ SPLITS = ("train", "train", "train", "select", "report", "report")  # of six pic
 EMOJI = {"emoji": None, "few_emoji": 144}  # suites of drawings, and how many of them
 DRAWINGS, STYLES = 288, 64  # of the suite "many_styles": drawings, and training styles where no number is given
 SOME = 4  # styles that a process draws before it hands them back
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 Item = TypeVar("Item")
 
 
@@ -112,7 +113,7 @@ class FolderAlbum:
         """Names of the folders that hold pictures."""
         found = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir() and _pictures_in(folder))
         if not found:
-            raise ValueError(f"{self.root} has no folder with pictures ({', '.join(SUFFIXES)}); make one per style")
+            raise ValueError(f"{self.root} has no folder with pictures ({', '.join(PICTURES)}); make one per style")
         return found
 
     @property
@@ -135,9 +136,15 @@ class FolderAlbum:
         return tuple(others) or (first,)
 
     def _told(self, style: str) -> list[str]:
+        return conditions_file.texts(self.root, style, self._said.get(style))
+
+    @cached_property
+    def _said(self) -> dict[str, Any]:
+        """What is said of each style; read once, since every lesson asks for it."""
         if (self.root / CONDITIONS).is_file():
-            return conditions_file.texts(self.root, style, conditions_file.read(self.root).get(style))
-        return [_table(self.root / "styles.csv", "style", "sentence").get(style, style.replace("_", " "))]
+            return conditions_file.read(self.root)
+        written = _table(self.root / "styles.csv", "style", "sentence")
+        return {style: written.get(style, style.replace("_", " ")) for style in self.names}
 
     def require_whole(self) -> None:
         """Refuse styles of too few pictures, and a ``conditions.yaml`` that does not agree with the folders.
@@ -149,8 +156,7 @@ class FolderAlbum:
         for style in self.names:
             self._files(style)
             self._told(style)
-        given = conditions_file.read(self.root) if (self.root / CONDITIONS).is_file() else {}
-        for style in given:
+        for style in self._said:
             if conditions_file.folder_name(self.root, style) not in self.names:
                 raise FileNotFoundError(
                     f"{self.root / CONDITIONS} names the style {style!r}, but there are no pictures in "
@@ -294,7 +300,7 @@ def _of_split(items: Sequence[Item], split: str) -> list[Item]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
 
 
 def _table(file: Path, key: str, value: str) -> dict[str, str]:

@@ -7,9 +7,10 @@ Source: arXiv 2506.06105, section 3 (training through the task's loss rather tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from cpd.adapters.layout import AdapterLayout
+from cpd.domains.domain import digest
 from cpd.domains.told import FLAGS, Shape
 from cpd.methods.hypernetwork.network import Hypernetwork
 from cpd.methods.hypernetwork.settings import Writing
@@ -40,6 +42,8 @@ class Teaching(Protocol):
     def prepare(self) -> None: ...
     def sentence(self, task: str) -> str: ...
     def asked(self, task: str) -> Tensor: ...
+    def phrasings(self, task: str) -> tuple[str, ...]: ...
+    def made_of(self, task: str) -> dict[str, Any]: ...
     def size(self, task: str) -> int: ...
     def lesson(self, task: str, count: int, random: np.random.Generator) -> tuple[Tensor, np.ndarray]: ...
     def loss(
@@ -78,6 +82,12 @@ def fit(domain: Teaching, how: Writing, seed: int, folder: Path) -> tuple[Hypern
 
     plan = Plan(how.steps, how.learning_rate, warmup=max(1, how.steps // 20), ema=how.ema, save_every=200)
     return network, train(network, loss, plan, seed, folder / ".hypernetwork", "hypernetwork")
+
+
+def identity(domain: Teaching) -> str:
+    """Return what tells the tasks of a domain, their data and all that is said of them, from all others."""
+    told = {name: [domain.sentence(name), *domain.phrasings(name)] for name in domain.names}
+    return digest(*(json.dumps([name, told[name], domain.made_of(name)]) for name in domain.names))
 
 
 def initial(layout: AdapterLayout, start: Tensor, shape: Shape, how: Writing, seed: int) -> Hypernetwork:

@@ -5,7 +5,6 @@ Source: ours.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from cpd.domains.domain import digest
 from cpd.domains.images.albums import Album
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.settings import Finetuning
-from cpd.methods.hypernetwork import presets
+from cpd.methods.hypernetwork import fitting, presets
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.runtime import artifacts
@@ -56,8 +55,7 @@ def fit(
     names = presets.learned(album.names, held_out)
     domain = ImageDomain(replace(how, tasks=tuple(names)), album)
     with artifacts.rooted(folder):
-        told = [[name, domain.sentence(name), domain.phrasings(name), domain.made_of(name)] for name in names]
-        seen = digest(json.dumps(told), asdict(domain.spec), asdict(writing), seed)
+        seen = digest(fitting.identity(domain), asdict(domain.spec), asdict(writing), seed)
         made = FittedHypernetwork.fit(domain, writing, seed, folder / seen)
     about = {name: {"pictures": domain.size(name)} for name in names}
     return replace(made, learned={"tasks": about, "held_out": sorted(held_out)})

@@ -5,7 +5,6 @@ Source: ours.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from cpd.domains.text.domain import TextDomain
 from cpd.domains.text.encoders import tokenizer
 from cpd.domains.text.portions import at_most
 from cpd.domains.text.tasks import TextTask
-from cpd.methods.hypernetwork import presets
+from cpd.methods.hypernetwork import fitting, presets
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.runtime import artifacts
@@ -66,8 +65,7 @@ def fit(
     _ = domain.layout  # or the base encoder is refused, before any work
     domain.embeddings = Embeddings(ConditionEncoder("description", how.base).encode, how.base)
     with artifacts.rooted(folder):
-        told = [[name, domain.sentence(name), domain.phrasings(name), domain.made_of(name)] for name in names]
-        seen = digest(json.dumps(told), asdict(domain.spec), asdict(writing), seed)
+        seen = digest(fitting.identity(domain), asdict(domain.spec), asdict(writing), seed)
         made = FittedHypernetwork.fit(domain, writing, seed, folder / seen)
     about = {name: {"rows": domain.size(name), "classes": [*domain.cards[name].classes]} for name in names}
     more: Mapping[str, Any] = {"tasks": about, "held_out": sorted(held_out), "max_length": how.max_length}
