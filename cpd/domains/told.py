@@ -36,6 +36,11 @@ class Shape:
         return sum(self.embedded) + self.flags
 
     @property
+    def parts(self) -> tuple[int, int, int]:
+        """How many numbers about the task as a whole stand before its sentence, in it and after it."""
+        return sum(self.embedded[:-1]), self.embedded[-1], self.flags
+
+    @property
     def size(self) -> int:
         """C."""
         return self.task + self.classes * (2 * self.each + FLAGS)

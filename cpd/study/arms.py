@@ -150,6 +150,10 @@ ARMS = {
     "zero_shot": Arm(
         "zero-shot", NOTHING, "2", "No training at all: texts are compared with the sentence, as embeddings."
     ),
+    "zero_shot_gist": Arm(
+        "zero-shot of the gist", NOTHING, "|",
+        "The same, with the sentence taken to plain words by a linear map, as the hypernetwork does it.",
+    ),
     "prototypes_4": Arm(
         "prototypes, 4 examples", NOTHING, "3", "The same, and with the mean of four examples of each class."
     ),

@@ -28,7 +28,7 @@ from cpd.methods.cond_pdiff.settings import Learning
 from cpd.methods.hypernetwork import fitting, generator
 from cpd.methods.hypernetwork.fitting import fit, initial
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
-from cpd.methods.hypernetwork.network import SHARPNESS, THRESHOLD, Hypernetwork
+from cpd.methods.hypernetwork.network import SHARPNESS, THRESHOLD, Gist, Hypernetwork
 from cpd.methods.hypernetwork.settings import WRITES, Writing
 from cpd.methods.method import DESCRIPTION, WEIGHTS
 from cpd.runtime import artifacts
@@ -404,6 +404,50 @@ def test_what_is_told_of_tasks_is_seen_with_mean_0_and_size_1(base: Path, tmp_pa
     torch.testing.assert_close(seen.square().mean(dim=0), torch.ones(E), atol=1e-5, rtol=0)
 
 
+def spoken(meanings: np.ndarray, ways: np.ndarray) -> SimpleNamespace:
+    """Return tasks that are said in some ways: a sentence is the meaning of a task beside a way to say it."""
+    said = {
+        (str(task), str(way)): np.concatenate([meaning, way_of]).astype(np.float32)
+        for task, meaning in enumerate(meanings)
+        for way, way_of in enumerate(ways)
+    }
+    return SimpleNamespace(
+        names=[str(task) for task in range(len(meanings))],
+        phrasings=lambda task: [key for key in said if key[0] == task],
+        embeddings=lambda keys: torch.from_numpy(np.stack([said[key] for key in keys])),
+    )
+
+
+def test_the_gist_keeps_the_meaning_and_says_it_in_the_way_that_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "RIDGE", 1e-9)
+    random = np.random.default_rng(0)
+    meanings, ways = random.normal(size=(30, 4)), random.normal(size=(12, 3))
+    gist = Gist(7).eval()
+    fitting._learn_gist(gist, spoken(meanings, ways))  # type: ignore[arg-type]
+    meaning, way = random.normal(size=4), random.normal(size=3)  # neither was there
+    x = torch.tensor(np.concatenate([meaning, way])[None], dtype=torch.float32)
+    first = torch.tensor(np.concatenate([meaning, ways[0]])[None], dtype=torch.float32)
+    torch.testing.assert_close(gist(x), first / first.norm() * x.norm(), rtol=1e-4, atol=1e-4)
+    assert torch.equal(gist.train()(x), x), "in training the many ways are what is learned from"
+    assert not gist.eval()(torch.zeros(2, 7)).any(), "what is not told stays nothing"
+
+
+def test_tasks_that_are_said_in_one_way_only_keep_their_sentences_as_they_are() -> None:
+    random = np.random.default_rng(0)
+    gist = Gist(7).eval()
+    fitting._learn_gist(gist, spoken(random.normal(size=(30, 4)), random.normal(size=(1, 3))))  # type: ignore[arg-type]
+    torch.testing.assert_close(gist.weight, torch.eye(7))
+    torch.testing.assert_close(gist.bias, torch.zeros(7))
+
+
+def test_a_fit_knows_the_ways_in_which_its_tasks_are_said(base: Path, tmp_path: Path) -> None:
+    made, alone = domain(base), Gist(E)
+    fitting._learn_gist(alone, made)
+    network, _ = fit(made, QUICK, 0, tmp_path)
+    assert torch.equal(network.gist.weight, alone.weight) and not torch.equal(alone.weight, torch.eye(E))
+    assert (network.gist(told(made)[:, :E]) != told(made)[:, :E]).any(), "a fitted network writes for the gist"
+
+
 def test_noise_is_in_units_of_each_embedding_and_what_is_not_told_stays_nothing(base: Path) -> None:
     made = domain(base)
     conditions, shape = told(made), made.told_shape
@@ -540,6 +584,16 @@ def test_before_it_learned_it_writes_the_start(ready: Any) -> None:
     assert all(torch.equal(x, again[name]) for name, x in bare.network.state_dict().items())
 
 
+@torch.no_grad()
+def test_the_gist_alone_is_what_was_before_told_in_plain_words(ready: Any) -> None:
+    made, found = ready
+    network = found.network
+    plain = network.gist.eval()(made.embeddings(["Is it good?"]))[0]
+    one = made.told_shape.of_sentence(plain.numpy() / float(plain.norm()))
+    torch.testing.assert_close(found.gist_only().write(made.asked("good")[None]), found.untrained().write(one[None]))
+    assert not torch.allclose(found.gist_only().generate("good"), found.untrained().generate("good"), atol=1e-3)
+
+
 def test_asking_and_reading_leave_the_global_random_state_alone(ready: Any, tmp_path: Path) -> None:
     _, found = ready
     saved = found.save_pretrained(tmp_path / "saved")
@@ -606,7 +660,7 @@ def altered(saved: Path, folder: Path, change: Callable[[dict[str, Any]], dict[s
 def test_files_of_another_method_or_format_are_refused(ready: Any, tmp_path: Path) -> None:
     saved = ready[1].save_pretrained(tmp_path / "saved")
     other = altered(saved, tmp_path / "format", lambda about: about | {"format": 99})
-    with pytest.raises(ValueError, match="is not a generator of format 1; fit it again"):
+    with pytest.raises(ValueError, match="is not a generator of format 2; fit it again"):
         registry.load(other)
     soup = registry.fit("soup", synthetic.zoo(), Learning(condition="one_hot"), 0, tmp_path).save_pretrained(
         tmp_path / "soup"

@@ -24,7 +24,7 @@ from cpd.methods.hypernetwork.network import Hypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import read, require_unguided, save, understood
 
-FORMAT = 1  # of the saved generator; raised when older files can no longer be read
+FORMAT = 2  # of the saved generator; raised when older files can no longer be read
 AT_ONCE = 64  # adapters that are written at a time
 
 
@@ -153,6 +153,12 @@ class FittedHypernetwork:
         network = self.network
         bare = fitting.initial(network.layout, network.start, network.shape, network.how, self.seed)
         return FittedHypernetwork(bare.eval(), self.seed, self.sentences, self.conditions, encoder=self.encoder)
+
+    def gist_only(self) -> FittedHypernetwork:
+        """Return the same, but with the gist of a sentence in its place: what is learned without the base model."""
+        found = self.untrained()
+        found.network.gist.load_state_dict(self.network.gist.state_dict())
+        return found
 
     def save_pretrained(self, folder: Path) -> Path:
         """Write everything that `from_pretrained` needs, whole or not at all.

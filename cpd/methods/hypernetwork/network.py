@@ -1,5 +1,8 @@
 """The network: from a condition to an adapter, which at the start is the same for all conditions and does nothing.
 
+A sentence says what a task is, and says it in one of many ways; when an adapter is written, the way is taken out of its
+embedding by a linear map (`Gist`).
+
 Symbols: n conditions of C numbers, K parameters, E numbers of an embedding, O outputs of a head, r rank.
 
 The LoRA begins at the initialization that all runs share, with B = 0; what is added to it is a learned part that all
@@ -30,6 +33,30 @@ WRITTEN = {  # of an A and a B, those that depend on the condition
     "head": lambda pair: (),
 }
 THRESHOLD = 0.3  # cosine above which a text belongs to a class that one sentence describes
+
+
+class Gist(nn.Module):
+    """From the embedding of any sentence of a task to that of its first, plainest one; begins by changing nothing.
+
+    In training sentences stay as they are, so that a network meets many of a task. Lengths are kept: what is not told
+    stays zero.
+
+    Args:
+        size: E.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.eye(size))
+        self.register_buffer("bias", torch.zeros(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return x
+        return functional.normalize(functional.linear(x, self.weight, self.bias), dim=-1) * x.norm(dim=-1, keepdim=True)
 
 
 class Block(nn.Module):
@@ -112,6 +139,7 @@ class Hypernetwork(nn.Module):
         self.register_buffer("start", start)
         self.register_buffer("mean", torch.zeros(shape.task))
         self.register_buffer("std", torch.ones(shape.task))
+        self.gist = Gist(shape.embedded[-1])
         pairs = layout.pairs.values()
         self.shared = nn.ParameterDict({_key(name): torch.zeros(self._shape(name)) for pair in pairs for name in pair})
         self.classes = trunk(2 * shape.each + FLAGS, how) if shape.classes else None
@@ -127,7 +155,7 @@ class Hypernetwork(nn.Module):
 
     def forward(self, conditions: Tensor) -> Tensor:
         """Return (n, K) adapters for (n, C) conditions."""
-        about, classes = self.shape.cut(conditions)
+        about, classes = self._understood(conditions)
         about = (about - self.mean) / self.std
         if self.classes is not None:
             there = classes[..., -FLAGS, None]
@@ -145,6 +173,16 @@ class Hypernetwork(nn.Module):
             ],
             dim=1,
         )
+
+    def _understood(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `Shape.cut` does, with the gist of every sentence in its place."""
+        about, classes = self.shape.cut(conditions)
+        before, sentence, flags = about.split(self.shape.parts, dim=1)
+        about = torch.cat([before, self.gist(sentence), flags], dim=1)
+        if not self.shape.classes:
+            return about, classes
+        words, others = classes.split([self.shape.each, self.shape.each + FLAGS], dim=2)
+        return about, torch.cat([self.gist(words), others], dim=2)
 
     def _tensors(self, written: Tensor) -> dict[str, Tensor]:
         """Return every A and B, (n, ...), from the (n, P) numbers that depend on the condition."""

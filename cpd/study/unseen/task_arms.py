@@ -44,6 +44,10 @@ def _zero_shot(count: int, study: Study, seed: int) -> Tensor:
     return network.write(study.told("examples" if count else "sentence", count, seed))
 
 
+def _gist_only(study: Study, seed: int) -> Tensor:
+    return study.network("head", 0).gist_only().write(study.told("sentence"))
+
+
 def _of_another(study: Study, seed: int) -> Tensor:
     return _written(None, "sentence", 0, study, seed)[study.others()]
 
@@ -74,6 +78,7 @@ ARMS: dict[str, Arm] = {
     "shared_lora": partial(_written, "head", "sentence", 0),
     **{f"shared_lora_{n}": partial(_written, "head", "examples", n) for n in FEW},
     "zero_shot": partial(_zero_shot, 0),
+    "zero_shot_gist": _gist_only,
     **{f"prototypes_{n}": partial(_zero_shot, n) for n in FEW},
     "tuned": lambda study, seed: study.tuned(0, seed),
     **{f"tuned_{n}": partial(lambda count, study, seed: study.tuned(count, seed), n) for n in FEW},
