@@ -146,7 +146,7 @@ class Domain(ABC):
                 for layer in model.modules():
                     if isinstance(layer, nn.Linear):
                         layer.to(torch.bfloat16)
-            self._bases[training] = Grouped(model, self.layout, self.spec.dropout)
+            self._bases[training] = Grouped(model, self._start[0], self.spec.dropout)
         return self._bases[training]
 
     def shortened(self, model: nn.Module) -> nn.Module:

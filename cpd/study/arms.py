@@ -129,6 +129,10 @@ ARMS = {
         "one that reads the sentence", AVERAGED, "X", "One adapter for all tasks that reads the sentence and the text.",
         "none",
     ),
+    "picture_reader": Arm(
+        "one that sees the pictures", AVERAGED, "v",
+        "One adapter for all training styles, which reads the pictures as further tokens of every caption.", "left",
+    ),
     "one_for_all": Arm(
         "one for all", AVERAGED, ">", "One adapter that is learned on everything, whatever is told.", "none"
     ),

@@ -227,13 +227,23 @@ class ImageDomain(Domain):
         z = torch.stack([self.latents(task)[own] for task, own in parts]).to(self.device)
         told = [self.captions(task, "train")[own] for task, own in parts]
         captions = Captions(torch.cat([x.tokens for x in told]), torch.cat([x.mask for x in told])).to(self.device)
+        captions, loras = self.heard(captions, vectors.to(self.device))
         noise = generators or [torch.Generator().manual_seed(0) for _ in tasks]
         dropout = generators and [devices.generator_on(self.device, each) for each in generators]
         with (
             devices.autocast(self.precision, self.device),
-            base.carrying(vectors.to(self.device), len(rows[0]), dropout) as transformer,
+            base.carrying(loras, len(rows[0]), dropout) as transformer,
         ):
             return self.painter.errors(transformer, z, captions, noise)
+
+    def heard(self, captions: Captions, vectors: Tensor) -> tuple[Captions, Tensor]:
+        """Return the captions as the base model reads them under some adapters, and the LoRA of these.
+
+        Args:
+            captions: n for every adapter, one adapter after the other.
+            vectors: (G, K) adapters.
+        """
+        return captions, vectors
 
     @torch.no_grad()
     def draw(self, task: str, vectors: Tensor, split: str, numbers: range, seed: int = 0) -> np.ndarray:
@@ -257,8 +267,8 @@ class ImageDomain(Domain):
 
     def _paint(self, vectors: Tensor, captions: Captions, numbers: range, seed: int) -> np.ndarray:
         everyone = list(numbers) * len(vectors)
-        with self.base(training=False).carrying(vectors, len(numbers)) as transformer:
-            shown = captions[[i % len(captions) for i in everyone]]
+        shown, loras = self.heard(captions[[i % len(captions) for i in everyone]], vectors)
+        with self.base(training=False).carrying(loras, len(numbers)) as transformer:
             drawn = self.painter.paint(transformer, shown, seed, SAMPLER_STEPS, numbers=everyone)
         return drawn.reshape(len(vectors), len(numbers), *drawn.shape[1:])
 

@@ -141,13 +141,16 @@ class Hypernetwork(nn.Module):
         self.register_buffer("std", torch.ones(shape.task))
         self.gist = Gist(shape.embedded[-1])
         pairs = layout.pairs.values()
-        self.shared = nn.ParameterDict({_key(name): torch.zeros(self._shape(name)) for pair in pairs for name in pair})
+        own = [] if shape.classes else list(layout.whole)  # where there are classes, a head is made of these
+        moved = [name for pair in pairs for name in pair] + own
+        self.shared = nn.ParameterDict({_key(name): torch.zeros(self._shape(name)) for name in moved})
         self.classes = trunk(2 * shape.each + FLAGS, how) if shape.classes else None
         self.task = trunk(shape.task + (how.width if shape.classes else 0), how)
-        self.written = {name: self._numbers(name) for pair in pairs for name in WRITTEN[how.writes](pair)}
+        of_pairs = [name for pair in pairs for name in WRITTEN[how.writes](pair)]
         self.basis = nn.ParameterDict(
-            {_key(name): _columns(self._shape(name)) for name in self.written} if how.writes == "core" else {}
+            {_key(name): _columns(self._shape(name)) for name in of_pairs} if how.writes == "core" else {}
         )
+        self.written = {name: self._numbers(name) for name in [*of_pairs, *own]}
         self.last = last(how.width, sum(self.written.values()))
         self.head = Head(shape, how) if shape.classes else None
         if shape.classes:
@@ -185,23 +188,24 @@ class Hypernetwork(nn.Module):
         return about, torch.cat([self.gist(words), others], dim=2)
 
     def _tensors(self, written: Tensor) -> dict[str, Tensor]:
-        """Return every A and B, (n, ...), from the (n, P) numbers that depend on the condition."""
+        """Return every tensor that is learned, (n, ...), from the (n, P) numbers that depend on the condition."""
         parts = dict(zip(self.written, written.split([*self.written.values()], dim=1), strict=True))
         found = {}
-        for a, b in self.layout.pairs.values():
-            for name in (a, b):
-                shared = self.start[self.layout.spans[name]].view(self._shape(name)) + self.shared[_key(name)]
-                found[name] = shared.expand(len(written), *shared.shape)
-                if name in parts and _key(name) in self.basis:
-                    core = parts[name].unflatten(1, (shared.shape[1],) * 2)  # (n, r, r)
-                    found[name] = found[name] + self.basis[_key(name)] @ core
-                elif name in parts:
-                    found[name] = found[name] + parts[name].view_as(found[name])
+        for name, span in self.layout.spans.items():
+            if _key(name) not in self.shared:
+                continue
+            shared = self.start[span].view(self._shape(name)) + self.shared[_key(name)]
+            found[name] = shared.expand(len(written), *shared.shape)
+            if name in parts and _key(name) in self.basis:
+                core = parts[name].unflatten(1, (shared.shape[1],) * 2)  # (n, r, r)
+                found[name] = found[name] + self.basis[_key(name)] @ core
+            elif name in parts:
+                found[name] = found[name] + parts[name].view_as(found[name])
         return found
 
     def _numbers(self, name: str) -> int:
         shape = self._shape(name)
-        return shape[1] ** 2 if self.how.writes == "core" else shape.numel()
+        return shape[1] ** 2 if _key(name) in self.basis else shape.numel()
 
     def _shape(self, name: str) -> torch.Size:
         return torch.Size(self.layout.shapes[self.layout.names.index(name)])

@@ -69,6 +69,11 @@ ARMS: dict[str, Arm] = {
 }
 
 
+READERS: dict[str, Arm] = {
+    "picture_reader": lambda study, seed: study.reader(seed).write(study.told("pictures", seed))
+}  # one LoRA for all styles; what is told of a style goes into the captions
+
+
 def _gone_on(start: str, steps: int, study: Study, seed: int) -> Tensor:
     return study.gone_on(ARMS[start](study, seed), steps, seed)
 
@@ -118,13 +123,15 @@ def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str,
         for steps, name in each.items()
     }
     known = ARMS | WRITES | later
-    made = {name: known[name](study, seed) for name in names}
-    found: dict[str, dict[str, Any]] = {name: {} for name in made}
-    for place, style in enumerate(study.unseen):
-        vectors = torch.stack([own[place] for own in made.values()])
-        drawn = study.asked.draw(style.name, vectors, "report", range(study.how.finetuning.report_rows))
-        real = study.asked.real(style.name, "report")
-        for name, pictures in zip(made, drawn, strict=True):
-            distance = frechet.frechet_distance(real, features.features(pictures))
-            found[name][style.name] = {"distance": distance, "pictures": scored.packed(pictures[:KEPT])}
+    made = {name: known[name](study, seed) for name in names if name not in READERS}
+    read = {name: READERS[name](study, seed) for name in names if name in READERS}
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for domain, arms in ((study.asked, made), (study.asked_in_tokens, read)):
+        for place, style in enumerate(study.unseen if arms else ()):
+            vectors = torch.stack([own[place] for own in arms.values()])
+            drawn = domain.draw(style.name, vectors, "report", range(study.how.finetuning.report_rows))
+            real = study.asked.real(style.name, "report")
+            for name, pictures in zip(arms, drawn, strict=True):
+                distance = frechet.frechet_distance(real, features.features(pictures))
+                found[name][style.name] = {"distance": distance, "pictures": scored.packed(pictures[:KEPT])}
     return found

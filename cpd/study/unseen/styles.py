@@ -24,6 +24,7 @@ from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
 from cpd.study import pipeline
+from cpd.study.unseen.caption_tokens import CaptionTokens
 from cpd.zoo.zoo import AdapterZoo
 
 SHOWN = 8  # pictures that a style is told by
@@ -101,14 +102,29 @@ class Study:
         """The unseen styles."""
         return self._domain(EmojiAlbum(tuple(self.unseen), albums.DRAWINGS))
 
+    @cached_property
+    def asked_in_tokens(self) -> CaptionTokens:
+        """The unseen styles, for adapters that say in tokens of captions what a style is."""
+        album = EmojiAlbum(tuple(self.unseen), albums.DRAWINGS)
+        return CaptionTokens(self._finetuning(album), album)
+
     def _domain(self, album: EmojiAlbum) -> ImageDomain:
-        return ImageDomain(replace(self.how.finetuning, tasks=tuple(album.names)), album)
+        return ImageDomain(self._finetuning(album), album)
+
+    def _finetuning(self, album: EmojiAlbum) -> Finetuning:
+        return replace(self.how.finetuning, tasks=tuple(album.names))
 
     def network(self, writes: str, seed: int) -> FittedHypernetwork:
         """Train a hypernetwork on the training styles, or find the one that was."""
         if (writes, seed) not in self._networks:
             self._networks[writes, seed] = pipeline.taught(self.learned, replace(self.how.writing, writes=writes), seed)
         return self._networks[writes, seed]
+
+    def reader(self, seed: int) -> FittedHypernetwork:
+        """Train one LoRA for all training styles, and what writes tokens for it, or find those that were."""
+        album = albums.many("training", self.how.learned)
+        learned = CaptionTokens(self._finetuning(album), album)
+        return pipeline.taught(learned, replace(self.how.writing, writes="head"), seed)
 
     @cached_property
     def bank(self) -> AdapterZoo:
