@@ -171,7 +171,6 @@ def noise_generator(seed: int, number: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
 
 
-@torch.no_grad()
 def sample(
     denoise: Denoise,
     scheduler: Scheduler,

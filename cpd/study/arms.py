@@ -44,6 +44,10 @@ ARMS = {
     "cond_pdiff": Arm(
         "COND P-DIFF", GENERATED, "d", "What this study's first method writes, beside a second method.", "none"
     ),
+    "cond_pdiff_taught": Arm(
+        "COND P-DIFF, taught", GENERATED, ">", "The same, after it went on learning through the base model's loss.",
+        "left",
+    ),
     "description": Arm(
         "written from a sentence", GENERATED, "h",
         "What a hypernetwork writes for a task that it never learned, from a sentence about it.",

@@ -149,6 +149,7 @@ def one_hot(mixture: Mixture, condition: int | None, n: int) -> Tensor | None:
     return None if condition is None else torch.eye(int(mixture.groups.max()) + 1)[condition].expand(n, -1)
 
 
+@torch.no_grad()
 def generate(
     denoise: Denoise, mixture: Mixture, scheduler: Scheduler, steps: int, condition: int | None, n: int, seed: int
 ) -> Tensor:

@@ -108,6 +108,7 @@ class CondPDiff:
             learned_from(zoo),
         )  # fmt: skip
 
+    @torch.no_grad()
     def generate(
         self,
         condition: str | Tensor | None,

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from cpd import features
 from cpd.measures import frechet
-from cpd.study.unseen import scored, styles
+from cpd.study.unseen import scored, styles, through_loss
 from cpd.study.unseen.styles import KEPT, SHOWN, Study, UnseenStyles
 
 STARTS = ("untrained_adapter", "pictures", "one_for_all")  # arms that fine-tuning goes on from
+DRAWS = 4  # adapters for one style, of which is measured how far they lie apart
 AFTER = (0.05, 0.125, 0.25, 0.5, 1)  # of the steps of a run
 
 
@@ -74,6 +75,27 @@ READERS: dict[str, Arm] = {
 }  # one LoRA for all styles; what is told of a style goes into the captions
 
 
+EXPLORED: dict[str, Arm] = {
+    "cond_pdiff_taught": lambda study, seed: through_loss.write(study.taught(seed), study.shown(seed), seed)
+}  # COND P-DIFF that goes on through the loss
+
+
+def spreads(how: UnseenStyles, seed: int) -> dict[str, float]:
+    """Return how far adapters for one unseen style lie apart, as `through_loss.spread` measures, arm by arm.
+
+    Args:
+        how: sizes.
+        seed: of all that is learned and drawn.
+    """
+    study = styles.study(how)
+    fitted, taught, seen = study.generator("cond_pdiff", seed), study.taught(seed), study.shown(seed)
+    draws = {
+        "cond_pdiff": torch.stack([fitted.generate(each, DRAWS, seed + i) for i, each in enumerate(seen)], dim=1),
+        "cond_pdiff_taught": torch.stack([through_loss.write(taught, seen, seed + i) for i in range(DRAWS)]),
+    }
+    return {arm: through_loss.spread(own) for arm, own in draws.items()}
+
+
 def _gone_on(start: str, steps: int, study: Study, seed: int) -> Tensor:
     return study.gone_on(ARMS[start](study, seed), steps, seed)
 
@@ -122,7 +144,7 @@ def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str,
         for start, each in going_on(study.how).items()
         for steps, name in each.items()
     }
-    known = ARMS | WRITES | later
+    known = ARMS | WRITES | EXPLORED | later
     made = {name: known[name](study, seed) for name in names if name not in READERS}
     read = {name: READERS[name](study, seed) for name in names if name in READERS}
     found: dict[str, dict[str, Any]] = {name: {} for name in names}

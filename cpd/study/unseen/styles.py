@@ -6,7 +6,7 @@ Source: ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -18,13 +18,18 @@ from cpd.domains.images import albums, styles, telling
 from cpd.domains.images.albums import EmojiAlbum
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.settings import Finetuning
+from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
+from cpd.methods.hypernetwork import fitting as teaching
 from cpd.methods.hypernetwork import presets
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.settings import Writing
 from cpd.methods.method import Generator
+from cpd.runtime import artifacts, devices, tensor_files
 from cpd.study import pipeline
+from cpd.study.unseen import through_loss
 from cpd.study.unseen.caption_tokens import CaptionTokens
+from cpd.study.unseen.through_loss import Sampler
 from cpd.zoo.zoo import AdapterZoo
 
 SHOWN = 8  # pictures that a style is told by
@@ -136,6 +141,25 @@ class Study:
     def generator(self, method: str, seed: int) -> Generator:
         """Fit a method to that bank, or find the generator that was."""
         return pipeline.generator(self.bank, self.how.learning, seed, method)
+
+    def taught(self, seed: int) -> Sampler:
+        """Let COND P-DIFF go on through the loss on the training styles, or find what went on."""
+        fitted = self.generator("cond_pdiff", seed)
+        assert isinstance(fitted, CondPDiff)
+        spec = {
+            "through_loss": teaching.identity(self.learned),
+            "study": asdict(replace(self.how, asked=())),
+            "where": [devices.device().type, devices.precision()],
+            "seed": seed,
+        }
+        folder = artifacts.address("generators", spec)
+        with artifacts.making(folder, spec) as partial:
+            if partial:
+                sampler = through_loss.fit(fitted, self.learned, self.how.writing, SHOWN, seed, partial)
+                tensor_files.write_tensors(partial / "sampler.safetensors", sampler.cpu().state_dict())
+        sampler = Sampler(fitted)
+        sampler.load_state_dict(tensor_files.read_tensors(folder / "sampler.safetensors"))
+        return sampler
 
     def shown(self, draw: int, count: int = SHOWN) -> Tensor:
         """Return the (styles, F) mean features of some training pictures of every unseen style."""
