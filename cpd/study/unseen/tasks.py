@@ -70,14 +70,14 @@ PRESETS = {
         finetuning=replace(Unseen().finetuning, scale=0.3, report_rows=50),
         writing=Writing(steps=100, tasks=16, rows=8),
         learning=Learning(steps=500, width=256),
-        learned=100, zoo=16, topics=8, questions=4, reader=40,
+        learned=100, zoo=16, topics=6, questions=3, reader=40,
     ),
     "full": Unseen(writing=Writing(steps=1200, tasks=16, rows=8), learned=540, questions=30),
 }  # fmt: skip
 SEEDS = {"smoke": 1, "laptop": 1, "full": 3}  # how often everything is learned anew
 ZOOS = {"smoke": (2,), "laptop": (4,), "full": (6, 16)}  # further numbers of adapters of a zoo
 LEARNED = {"smoke": (6, 12), "laptop": (25, 100), "full": (16, 64, 190, 540)}  # tasks, for a quarter of the steps
-GONE_ON = {"smoke": 1, "laptop": 2, "full": 6}  # unseen topics of each tier that fine-tuning goes on with
+GONE_ON = {"smoke": 1, "laptop": 1, "full": 6}  # unseen topics of each tier that fine-tuning goes on with
 
 
 class Study:
