@@ -10,6 +10,7 @@ import synthetic
 import torch
 
 from cpd.diffusion import noise_generators
+from cpd.domains.images.domain import ImageDomain
 from cpd.methods.cond_pdiff.generator import CondPDiff
 from cpd.methods.cond_pdiff.settings import Learning
 from cpd.study.unseen.through_loss import SAMPLER_STEPS, Sampler, _lesson, spread, write
@@ -44,7 +45,10 @@ def test_the_loss_reaches_denoiser_and_decoder_and_leaves_the_generator_alone(fi
 
 
 def test_a_style_is_told_by_pictures_that_it_is_not_tried_on() -> None:
-    styled = SimpleNamespace(real=lambda task, split: torch.eye(16), latents=lambda task: torch.zeros(24, 1))
+    class Styled(SimpleNamespace):
+        asked_about = ImageDomain.asked_about
+
+    styled = Styled(real=lambda task, split: torch.eye(16), latents=lambda task: torch.zeros(24, 1))
     random = np.random.default_rng(0)
     for _ in range(20):
         seen, rows = _lesson(styled, "night", 4, 8, random)  # type: ignore[arg-type]

@@ -193,17 +193,21 @@ class ImageDomain(Domain):
         Returns:
             (C,) condition; (b,) training pictures.
         """
-        pictures = len(self.latents(task))
-        rows = random.choice(pictures, count, replace=pictures < 2 * count)
+        rows, free = self.asked_about(task, count, random)
         kind = str(random.choice(["pictures", "sentence", "both"], p=(0.5, 0.2, 0.3)))
         seen, sentence = None, ""
-        free = np.setdiff1d(np.arange(len(self.real(task, "train"))), rows)
         if kind != "sentence" and len(free):
             most = int(random.integers(1, min(MOST, len(free)) + 1))
             seen = self.real(task, "train")[random.choice(free, most, replace=False)]
         if kind != "pictures" or seen is None:
             sentence = str(random.choice(self.phrasings(task)))
         return telling.told(self.embeddings, sentence, seen), rows
+
+    def asked_about(self, task: str, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw (b,) training pictures of a style to ask about; return them, and those left that may be shown."""
+        pictures = len(self.latents(task))
+        rows = random.choice(pictures, count, replace=pictures < 2 * count)
+        return rows, np.setdiff1d(np.arange(len(self.real(task, "train"))), rows)
 
     def loss(
         self,

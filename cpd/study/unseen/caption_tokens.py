@@ -47,8 +47,9 @@ class CaptionTokens(ImageDomain):
 
     def heard(self, captions: Captions, vectors: Tensor) -> tuple[Captions, Tensor]:
         """Return the captions with the tokens of each adapter after them, and the LoRA of each."""
-        span = self.layout.spans[NAME]
-        tokens = vectors[:, span].unflatten(1, (TOKENS, -1)).repeat_interleave(len(captions) // len(vectors), dim=0)
+        size = TOKENS * self.size_of_token
+        lora, tokens = vectors.split([vectors.shape[1] - size, size], dim=1)
+        tokens = tokens.unflatten(1, (TOKENS, -1)).repeat_interleave(len(captions) // len(vectors), dim=0)
         mask = torch.ones_like(captions.mask[:, :1]).expand(-1, TOKENS)
         longer = Captions(torch.cat([captions.tokens, tokens], dim=1), torch.cat([captions.mask, mask], dim=1))
-        return longer, vectors[:, : span.start]
+        return longer, lora

@@ -110,14 +110,10 @@ class Study:
     @cached_property
     def asked_in_tokens(self) -> CaptionTokens:
         """The unseen styles, for adapters that say in tokens of captions what a style is."""
-        album = EmojiAlbum(tuple(self.unseen), albums.DRAWINGS)
-        return CaptionTokens(self._finetuning(album), album)
+        return CaptionTokens(self.asked.spec, self.asked.album)
 
     def _domain(self, album: EmojiAlbum) -> ImageDomain:
-        return ImageDomain(self._finetuning(album), album)
-
-    def _finetuning(self, album: EmojiAlbum) -> Finetuning:
-        return replace(self.how.finetuning, tasks=tuple(album.names))
+        return ImageDomain(replace(self.how.finetuning, tasks=tuple(album.names)), album)
 
     def network(self, writes: str, seed: int) -> FittedHypernetwork:
         """Train a hypernetwork on the training styles, or find the one that was."""
@@ -127,8 +123,7 @@ class Study:
 
     def reader(self, seed: int) -> FittedHypernetwork:
         """Train one LoRA for all training styles, and what writes tokens for it, or find those that were."""
-        album = albums.many("training", self.how.learned)
-        learned = CaptionTokens(self._finetuning(album), album)
+        learned = CaptionTokens(self.learned.spec, self.learned.album)
         return pipeline.taught(learned, replace(self.how.writing, writes="head"), seed)
 
     @cached_property

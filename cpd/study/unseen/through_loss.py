@@ -100,7 +100,5 @@ def _lesson(
     domain: ImageDomain, task: str, shown: int, count: int, random: np.random.Generator
 ) -> tuple[Tensor, np.ndarray]:
     """Return the (F,) mean features of some training pictures of a style, and (b,) others to be tried on."""
-    seen = domain.real(task, "train")
-    rows = random.choice(len(domain.latents(task)), count, replace=False)
-    free = np.setdiff1d(np.arange(len(seen)), rows)
-    return seen[random.choice(free, min(shown, len(free)), replace=False)].mean(dim=0), rows
+    rows, free = domain.asked_about(task, count, random)
+    return domain.real(task, "train")[random.choice(free, min(shown, len(free)), replace=False)].mean(dim=0), rows
