@@ -65,6 +65,10 @@ ARMS = {
     "pictures": Arm(
         "written from pictures", GENERATED, "H", "What a hypernetwork writes for a style, from eight pictures.", "left"
     ),
+    "longer": Arm(
+        "the same, trained longer", GENERATED, "^", "The same, after more steps of training than any other arm had.",
+        "left",
+    ),
     "one_picture": Arm("written from one picture", GENERATED, "d", "The same, from one picture.", "left"),
     "sentence": Arm(
         "written from words", GENERATED, "H", "What a hypernetwork writes for a style, from a sentence.", "none"
@@ -107,6 +111,10 @@ ARMS = {
     ),
     "look_up": Arm(
         "most similar one's", TAKEN, "D", "The fine-tuned adapter whose condition is most like what is told.", "none"
+    ),
+    "look_up_as_many": Arm(
+        "most similar of as many", TAKEN, "*",
+        "The same, among adapters for all the styles that the hypernetwork learned from.", "left",
     ),
     "k_nearest": Arm(
         "average of the most similar", AVERAGED, "v",

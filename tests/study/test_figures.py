@@ -108,6 +108,11 @@ def test_curves_and_dots_carry_labels_units_and_values() -> None:
     assert np.array_equal(dot.lines[1].get_xdata(), 2 * values)
 
 
+def test_a_curve_goes_on_over_a_point_that_is_left_out() -> None:
+    axis = figures.curves([1, 2, 4], {"loss": [3.0, np.nan, 1.0], "other": [np.nan, 1.0, 2.0]}, "runs", "loss").axes[0]
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[1, 3], [4, 1]], [[2, 1], [4, 2]]]
+
+
 def test_equal_dots_of_a_row_are_all_seen_and_stay_in_their_row() -> None:
     values = np.array([1.0, 2.0])
     axis = figures.dots(["x", "y"], dict.fromkeys("abc", values), "distance", log=True).axes[0]

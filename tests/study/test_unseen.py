@@ -5,12 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from cpd.domains.finetune import finetune_all, last_checkpoints
+from cpd.domains.images.albums import EmojiAlbum
+from cpd.domains.images.domain import ImageDomain
+from cpd.domains.images.styles import TRAINING
 from cpd.domains.text import diagnoses
 from cpd.domains.text.portions import few
 from cpd.domains.text.tasks import YES_NO, Split, TextTask, accuracy
 from cpd.measures.classification import Scores, judged
-from cpd.study.unseen import readers, scored, tasks
+from cpd.study.unseen import readers, scored, styles, tasks
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +99,18 @@ def test_an_arm_is_scored_once_and_others_are_added() -> None:
 def test_pictures_are_kept_as_they_are() -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     assert np.array_equal(scored.unpacked(scored.packed(pictures)), pictures)
+
+
+def test_a_look_up_among_all_learned_styles_writes_the_adapter_of_the_one_that_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    how = replace(styles.PRESETS["smoke"], asked=(3, 0))
+    study = styles.Study(how)
+    album = EmojiAlbum(TRAINING[:3], 48)
+    names = album.names
+    monkeypatch.setattr(study, "learned", ImageDomain(replace(how.finetuning, tasks=tuple(names)), album))
+    shown = torch.stack([study.learned.real(names[i], "train").mean(dim=0) for i in (2, 0, 2)])
+    monkeypatch.setattr(study, "shown", lambda draw: shown + 1e-4)
+    taken = study.taken(seed=7)
+    own = last_checkpoints(finetune_all(study.learned, [(name, 0) for name in names]))
+    assert torch.equal(taken, own[[2, 0, 2]]) and len(own.unique(dim=0)) == 3

@@ -28,7 +28,7 @@ def curves(
 
     Args:
         x: (n,) positions.
-        lines: arm or label -> (n,) values.
+        lines: arm or label -> (n,) values; NaN leaves a point out, and the line goes on to the next.
         xlabel: what x is, with its unit.
         ylabel: what the values are, with their unit; written above the axis.
         log: logarithmic values.
@@ -43,7 +43,8 @@ def curves(
         for i, (label, values) in enumerate(lines.items()):
             drawn = look(label, i)
             marks: dict[str, Any] = {"marker": drawn.marker, "fillstyle": drawn.fill, "markersize": 5} if few else {}
-            axis.plot(x, values, color=drawn.colour, label=drawn.name, **marks)
+            there = np.isfinite(values)
+            axis.plot(np.asarray(x)[there], np.asarray(values)[there], color=drawn.colour, label=drawn.name, **marks)
         axis.set(xlabel=xlabel, yscale="log" if log else "linear", xscale="log" if log_x else "linear")
         axis.set_title(ylabel, loc="left")
         for scale in [axis.xaxis] * log_x + [axis.yaxis] * log:

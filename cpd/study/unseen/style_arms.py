@@ -30,12 +30,10 @@ class Look:
 
     Attributes:
         distance: Frechet distance of its pictures to the style's own, on MobileNetV2's features.
-        to_none: the same, divided by that of no adapter.
         drawn: (`KEPT`, s, s, 3) uint8, the first of these pictures.
     """
 
     distance: float
-    to_none: float
     drawn: np.ndarray
 
 
@@ -66,6 +64,7 @@ ARMS: dict[str, Arm] = {
     "other": _of_another,
     "one_for_all": partial(_written, "head", "sentence", 0),
     "look_up": partial(_from_bank, "by_condition"),
+    "look_up_as_many": lambda study, seed: study.taken(seed),
     **{name: partial(_from_bank, name) for name in ("k_nearest", "ridge", "cond_pdiff")},
 }
 
@@ -124,16 +123,12 @@ def scores(how: UnseenStyles, seed: int, names: Sequence[str] = tuple(ARMS)) -> 
     found = scored.scores(
         {"unseen_styles": asdict(how), "styles": list(styles.study(how).tier)},
         seed,
-        ["untrained_adapter", *names],
+        names,
         lambda missing: _score(styles.study(how), missing, seed),
     )
-    none = {style: own["distance"] for style, own in found["untrained_adapter"].items()}
     return {
-        name: {
-            style: Look(own["distance"], own["distance"] / none[style], scored.unpacked(own["pictures"]))
-            for style, own in found[name].items()
-        }
-        for name in names
+        arm: {style: Look(own["distance"], scored.unpacked(own["pictures"])) for style, own in each.items()}
+        for arm, each in found.items()
     }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cpd.conditions import nearest_task
 from cpd.domains.finetune import checkpoints, finetune_all, last_checkpoints
 from cpd.domains.images import albums, styles, telling
 from cpd.domains.images.albums import EmojiAlbum
@@ -80,7 +81,10 @@ PRESETS = {
     ),
     "full": UnseenStyles(),
 }  # fmt: skip
-SEEDS = {"smoke": 1, "laptop": 1, "full": 1}  # how often everything is learned anew
+SEEDS = {"smoke": 1, "laptop": 1, "full": 3}  # how often everything is learned anew
+LEARNED = {"smoke": (3, 6), "laptop": (12, 48), "full": (16, 64, 256)}  # styles of hypernetworks in the curve
+LONGER = {"smoke": 2, "laptop": 1, "full": 3}  # times the steps of a hypernetwork, where it is asked what more bring
+BANKS = {"smoke": (2,), "laptop": (5,), "full": (10, 20)}  # fine-tuned adapters in the curve, beside `bank`
 
 
 class Study:
@@ -136,6 +140,19 @@ class Study:
     def generator(self, method: str, seed: int) -> Generator:
         """Fit a method to that bank, or find the generator that was."""
         return pipeline.generator(self.bank, self.how.learning, seed, method)
+
+    def taken(self, seed: int) -> Tensor:
+        """Look every unseen style up among all that hypernetworks learn from, and fine-tune on those that are found.
+
+        Returns:
+            (styles, K) last checkpoints, of the styles whose training pictures are most like those shown.
+        """
+        self.learned.prepare()
+        known = {name: self.learned.real(name, "train").mean(dim=0, keepdim=True) for name in self.learned.names}
+        found = [nearest_task(seen, known) for seen in self.shown(seed)]
+        names = list(dict.fromkeys(found))
+        made = last_checkpoints(finetune_all(self.learned, [(name, 0) for name in names]))
+        return made[[names.index(name) for name in found]]
 
     def taught(self, seed: int) -> Sampler:
         """Let COND P-DIFF go on through the loss on the training styles, or find what went on."""
