@@ -24,7 +24,18 @@ ROOMS: dict[str, tuple[int, set[str]]] = {  # floor, and the rooms that are impo
     "evaluation": (6, {"runtime", "domains", "zoo", "methods"}),
     "study": (
         7,
-        {"runtime", "diffusion", "adapters", "features", "measures", "domains", "zoo", "methods", "evaluation"},
+        {
+            "runtime",
+            "diffusion",
+            "adapters",
+            "features",
+            "conditions",
+            "measures",
+            "domains",
+            "zoo",
+            "methods",
+            "evaluation",
+        },
     ),
     "scoring": (7, {"runtime", "adapters", "measures", "zoo", "methods", "evaluation"}),
     "commands": (

@@ -35,14 +35,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read every tensor of a safetensors file.
+    """Read every tensor of a safetensors file, into memory of its own.
+
+    A tensor that lies in a file begins at any address there, and how a kernel rounds may depend on the address.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a whole safetensors file (empty, truncated, or a pickle, which is never opened).
     """
     _require_safetensors(path)
-    return safetensors.torch.load_file(path)
+    return {name: tensor.clone() for name, tensor in safetensors.torch.load_file(path).items()}
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -252,3 +252,10 @@ def test_what_is_made_within_a_block_lies_in_its_folder(
         assert artifacts.address("runs", {}).parent == tmp_path / "own" / "runs"
         raise ZeroDivisionError
     assert artifacts.root() == outside and os.environ.get("CPD_ARTIFACTS") == before
+
+
+def test_tensors_that_are_read_begin_where_torch_would_put_them(tmp_path: Path) -> None:
+    made = {"a": torch.ones(3), "b": torch.randn(5, 7), "c": torch.ones(2)}
+    found = tensor_files.read_tensors(tensor_files.write_tensors(tmp_path / "file.safetensors", made))
+    assert all(torch.equal(found[name], tensor) for name, tensor in made.items())
+    assert {tensor.data_ptr() % 64 for tensor in found.values()} == {0}
