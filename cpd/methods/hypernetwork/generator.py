@@ -187,7 +187,7 @@ class FittedHypernetwork:
                 {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
             )
             sentences = about["sentences"]  # in order of their names, as JSON keeps them
-            rows = [row[None].clone() for row in tensors["conditions"]]  # each in memory of its own, as they were saved
-            conditions = dict(zip(sorted(sentences), rows, strict=True))
+            rows = tensors["conditions"].split([1] * len(sentences))
+            conditions = {task: row.clone() for task, row in zip(sorted(sentences), rows, strict=True)}
             encoder = about.get("encoder", {"model": PACKAGED})["model"]
             return cls(network.eval(), seed, sentences, conditions, about["learned"], about["history"], encoder)
