@@ -65,9 +65,8 @@ ARMS = {
     "pictures": Arm(
         "written from pictures", GENERATED, "H", "What a hypernetwork writes for a style, from eight pictures.", "left"
     ),
-    "longer": Arm(
-        "the same, trained longer", GENERATED, "^", "The same, after more steps of training than any other arm had.",
-        "left",
+    "shorter": Arm(
+        "the same, fewer steps", GENERATED, "^", "The same, after fewer steps of training.", "left"
     ),
     "one_picture": Arm("written from one picture", GENERATED, "d", "The same, from one picture.", "left"),
     "sentence": Arm(

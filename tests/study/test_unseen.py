@@ -114,3 +114,22 @@ def test_a_look_up_among_all_learned_styles_writes_the_adapter_of_the_one_that_i
     taken = study.taken(seed=7)
     own = last_checkpoints(finetune_all(study.learned, [(name, 0) for name in names]))
     assert torch.equal(taken, own[[2, 0, 2]]) and len(own.unique(dim=0)) == 3
+
+
+def test_how_far_a_style_is_away_is_its_distance_to_the_nearest_learned_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = styles.Study(styles.PRESETS["smoke"])
+    known = {"left": torch.tensor([[0.0, 0.0]]), "right": torch.tensor([[10.0, 0.0]])}
+    monkeypatch.setattr(study, "known", known)
+    monkeypatch.setattr(study, "shown", lambda draw: torch.tensor([[3.0, 4.0], [10.0, 0.0], [7.0, 4.0]]))
+    assert study.away(seed=0) == pytest.approx([5.0, 0.0, 5.0])
+
+
+def test_going_on_from_no_update_for_all_steps_is_fine_tuning_and_fewer_steps_end_elsewhere() -> None:
+    study = styles.Study(replace(styles.PRESETS["smoke"], asked=(2, 0)))
+    nothing, steps = study.asked.untrained().expand(2, -1), study.asked.steps("")
+    whole = study.gone_on(nothing, steps, seed=3)
+    assert torch.equal(whole, study.tuned(seed=3))
+    short = study.gone_on(nothing, steps // 2, seed=3)
+    assert (short != whole).any(dim=1).all() and (short != nothing).any(dim=1).all()
+    after = study.gone_on(short, 2, seed=3)
+    assert (after - short).norm() < (after - nothing).norm()

@@ -19,7 +19,7 @@ TEXTS = {
 PICTURES = {
     "smoke": Writing(writes="all", width=64, depth=1, steps=10, tasks=2, rows=2, cond_noise=0.1),
     "laptop": Writing(writes="all", steps=150, tasks=16, rows=4, cond_noise=0.1),
-    "full": Writing(writes="all", steps=1000, tasks=32, rows=4, cond_noise=0.1),
+    "full": Writing(writes="all", steps=3000, tasks=32, rows=4, cond_noise=0.1),
 }
 
 

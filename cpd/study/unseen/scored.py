@@ -16,7 +16,7 @@ from PIL import Image
 
 from cpd.runtime import artifacts, devices
 
-VERSION = 2  # of what an arm is; raised when the same settings no longer give the same scores
+VERSION = 3  # of what an arm is; raised when the same settings no longer give the same scores
 Found = dict[str, dict[str, dict[str, Any]]]  # arm -> task -> name of a number -> the number
 
 

@@ -21,7 +21,7 @@ from cpd.study.unseen.styles import KEPT, SHOWN, Study, UnseenStyles
 
 STARTS = ("untrained_adapter", "pictures", "one_for_all")  # arms that fine-tuning goes on from
 DRAWS = 4  # adapters for one style, of which is measured how far they lie apart
-AFTER = (0.05, 0.125, 0.25, 0.5, 1)  # of the steps of a run
+AFTER = (0.05, 0.125, 0.25, 0.5, 1)  # of the steps of fine-tuning
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _gone_on(start: str, steps: int, study: Study, seed: int) -> Tensor:
 def going_on(how: UnseenStyles) -> dict[str, dict[int, str]]:
     """Return the arms that go on with fine-tuning where another one ends: that one -> steps -> arm."""
     last = styles.study(how).asked.steps("")
-    steps = sorted({max(1, round(share * last)) for share in AFTER})
+    steps = sorted({max(2, round(share * last)) for share in AFTER})
     return {start: {n: f"{start}_then_{n}" for n in steps} for start in STARTS}
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cpd.conditions import nearest_task
-from cpd.domains.finetune import checkpoints, finetune_all, last_checkpoints
+from cpd.domains.finetune import finetune_all, last_checkpoints
 from cpd.domains.images import albums, styles, telling
 from cpd.domains.images.albums import EmojiAlbum
 from cpd.domains.images.domain import ImageDomain
@@ -62,7 +62,7 @@ class UnseenStyles:
     writing: Writing = presets.PICTURES["full"]
     learning: Learning = field(default_factory=lambda: Learning(condition="images"))
     learned: int = 256
-    bank: int = 40
+    bank: int = 120
     asked: tuple[int, ...] = (32, 4)
 
 
@@ -83,8 +83,8 @@ PRESETS = {
 }  # fmt: skip
 SEEDS = {"smoke": 1, "laptop": 1, "full": 3}  # how often everything is learned anew
 LEARNED = {"smoke": (3, 6), "laptop": (12, 48), "full": (16, 64, 256)}  # styles of hypernetworks in the curve
-LONGER = {"smoke": 2, "laptop": 1, "full": 3}  # times the steps of a hypernetwork, where it is asked what more bring
-BANKS = {"smoke": (2,), "laptop": (5,), "full": (10, 20)}  # fine-tuned adapters in the curve, beside `bank`
+STEPS = {"smoke": (1, 2), "laptop": (25, 50), "full": (250, 1000)}  # of hypernetworks in the curve
+BANKS = {"smoke": (2,), "laptop": (5,), "full": (10, 40)}  # fine-tuned adapters in the curve, beside `bank`
 
 
 class Study:
@@ -141,15 +141,24 @@ class Study:
         """Fit a method to that bank, or find the generator that was."""
         return pipeline.generator(self.bank, self.how.learning, seed, method)
 
+    @cached_property
+    def known(self) -> dict[str, Tensor]:
+        """Training style -> (1, F) mean features of its training pictures."""
+        self.learned.prepare()
+        return {name: self.learned.real(name, "train").mean(dim=0, keepdim=True) for name in self.learned.names}
+
+    def away(self, seed: int) -> list[float]:
+        """Return for every unseen style how far what is shown of it lies from the most similar training style."""
+        distances: list[float] = torch.cdist(self.shown(seed), torch.cat([*self.known.values()])).amin(dim=1).tolist()
+        return distances
+
     def taken(self, seed: int) -> Tensor:
         """Look every unseen style up among all that hypernetworks learn from, and fine-tune on those that are found.
 
         Returns:
             (styles, K) last checkpoints, of the styles whose training pictures are most like those shown.
         """
-        self.learned.prepare()
-        known = {name: self.learned.real(name, "train").mean(dim=0, keepdim=True) for name in self.learned.names}
-        found = [nearest_task(seen, known) for seen in self.shown(seed)]
+        found = [nearest_task(seen, self.known) for seen in self.shown(seed)]
         names = list(dict.fromkeys(found))
         made = last_checkpoints(finetune_all(self.learned, [(name, 0) for name in names]))
         return made[[names.index(name) for name in found]]
@@ -200,11 +209,12 @@ class Study:
         return last_checkpoints(finetune_all(self.asked, [(style.name, seed) for style in self.unseen]))
 
     def gone_on(self, starts: Tensor, steps: int, seed: int) -> Tensor:
-        """Fine-tune on every unseen style as `tuned` does, but from (styles, K) adapters; what some steps make."""
+        """Fine-tune on every unseen style as `tuned` does, but for so many steps, and from (styles, K) adapters."""
         names = [style.name for style in self.unseen]
-        domain = ImageDomain(replace(self.asked.spec, keep=self.asked.steps("")), self.asked.album)
-        begun = _prepared(domain.starting_from(dict(zip(names, starts, strict=True))))
-        return checkpoints(finetune_all(begun, [(name, seed) for name in names]), steps - 1)
+        spec = self.asked.spec
+        shorter = replace(spec, scale=spec.scale * steps / self.asked.steps(""))
+        begun = ImageDomain(shorter, self.asked.album).starting_from(dict(zip(names, starts, strict=True)))
+        return last_checkpoints(finetune_all(_prepared(begun), [(name, seed) for name in names]))
 
 
 def _prepared(domain: ImageDomain) -> ImageDomain:
@@ -226,6 +236,11 @@ def parts(how: UnseenStyles) -> dict[str, str]:
         style: part if part == "apart" else "named" if place < NAMED else "random"
         for place, (style, part) in enumerate(study(how).tier.items())
     }
+
+
+def away(how: UnseenStyles, seed: int) -> dict[str, float]:
+    """Return how far what is shown of every unseen style lies from the most similar training style, in features."""
+    return dict(zip(study(how).tier, study(how).away(seed), strict=True))
 
 
 def own(how: UnseenStyles, names: Sequence[str]) -> dict[str, np.ndarray]:
