@@ -66,7 +66,7 @@ ARMS = {
         "written from pictures", GENERATED, "H", "What a hypernetwork writes for a style, from eight pictures.", "left"
     ),
     "shorter": Arm(
-        "the same, fewer steps", GENERATED, "^", "The same, after fewer steps of training.", "left"
+        "written, fewer steps", GENERATED, "^", "What the same network writes after fewer steps of training.", "left"
     ),
     "one_picture": Arm("written from one picture", GENERATED, "d", "The same, from one picture.", "left"),
     "sentence": Arm(
