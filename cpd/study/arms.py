@@ -65,9 +65,6 @@ ARMS = {
     "pictures": Arm(
         "written from pictures", GENERATED, "H", "What a hypernetwork writes for a style, from eight pictures.", "left"
     ),
-    "shorter": Arm(
-        "written, fewer steps", GENERATED, "^", "What the same network writes after fewer steps of training.", "left"
-    ),
     "one_picture": Arm("written from one picture", GENERATED, "d", "The same, from one picture.", "left"),
     "sentence": Arm(
         "written from words", GENERATED, "H", "What a hypernetwork writes for a style, from a sentence.", "none"
@@ -78,6 +75,10 @@ ARMS = {
     ),
     "mean": Arm("written, told the average", GENERATED, "8", "The same, told the average of all conditions.", "none"),
     "gibberish": Arm("written, told nonsense", GENERATED, "X", "The same, told five words that mean nothing.", "left"),
+    "shorter": Arm(
+        "written, fewer steps", GENERATED, "^",
+        "What a hypernetwork writes for a style, from pictures, after fewer steps of training.", "left",
+    ),
     "reconstruction": Arm(
         "autoencoder alone", GENERATED, "o", "A training run after encoding and decoding; nothing is sampled.", "none"
     ),
