@@ -21,8 +21,8 @@ from cpd.adapters.peft_files import read_adapter
 from cpd.commands import pictures
 from cpd.domains.images import domain as image_domain
 from cpd.domains.images import emoji, pixart
-from cpd.domains.images.albums import FolderAlbum
 from cpd.domains.images.domain import ImageDomain
+from cpd.domains.images.folder_album import FolderAlbum
 from cpd.methods import cards, registry
 from cpd.methods.hypernetwork.generator import FittedHypernetwork
 from cpd.methods.hypernetwork.pictures import spec

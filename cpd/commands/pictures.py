@@ -37,7 +37,7 @@ def fit(
     rank: int | None, steps: int | None, writes: str | None,
 ) -> None:  # fmt: skip
     """Learn to write adapters for the styles of folders of pictures, and save what was learned."""
-    from cpd.domains.images.albums import FolderAlbum
+    from cpd.domains.images.folder_album import FolderAlbum
     from cpd.methods.hypernetwork import pictures, presets
 
     writer.quiet()
@@ -52,7 +52,7 @@ def fit(
 
 def described(root: Path) -> dict[str, Any]:
     """Describe a folder of pictures, JSON values: of each style its sentences, and how many pictures it has."""
-    from cpd.domains.images.albums import SPLITS, FolderAlbum
+    from cpd.domains.images.folder_album import SPLITS, FolderAlbum
 
     album = FolderAlbum(root)
     album.require_whole()
@@ -81,7 +81,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score what is written for styles that were not learned, write table, pictures and scores, and return them."""
     from cpd import scoring
-    from cpd.domains.images.albums import FolderAlbum
+    from cpd.domains.images.folder_album import FolderAlbum
     from cpd.methods import registry
     from cpd.methods.hypernetwork import pictures
     from cpd.methods.hypernetwork.generator import FittedHypernetwork

@@ -1,4 +1,4 @@
-"""WikiArt and SemArt, the authors' pictures, unpacked into the folders that `albums.FolderAlbum` reads.
+"""WikiArt and SemArt, the authors' pictures, unpacked into the folders that `folder_album.FolderAlbum` reads.
 
 ``python -m cpd.domains.images.paintings wikiart OUT`` takes WikiArt from the hub, or from a folder that
 ``datasets`` can load; ``... semart OUT --source SEMART`` takes SemArt as its authors pack it (``semart_train.csv``

@@ -25,8 +25,9 @@ import numpy as np
 
 from cpd.domains.text import packaged, phrasings
 from cpd.domains.text.icd import Texts, level, rank, table
-from cpd.domains.text.questions import KINDS, Kind, Words, plain
+from cpd.domains.text.questions import KINDS, Kind
 from cpd.domains.text.tasks import TIERS, YES_NO, Split, TextTask, accuracy
+from cpd.domains.text.words import Words, plain
 
 POSITIVES = 120  # most texts that an unseen topic or a yes-or-no question says yes to
 ROWS = 60, 240  # fewest and most of a question

@@ -21,8 +21,9 @@ from cpd.conditions import ConditionEncoder
 from cpd.domains.finetune import run_spec
 from cpd.domains.images import base_model, emoji, pixart, styles
 from cpd.domains.images import domain as image_domain
-from cpd.domains.images.albums import Album, EmojiAlbum, FolderAlbum, Together, album
+from cpd.domains.images.albums import Album, EmojiAlbum, Together, album
 from cpd.domains.images.domain import ImageDomain
+from cpd.domains.images.folder_album import FolderAlbum
 from cpd.domains.images.settings import Drawing
 from cpd.domains.settings import Finetuning
 from cpd.domains.text.domain import TextDomain

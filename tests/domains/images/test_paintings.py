@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, Features
 from datasets import Image as Picture
 from PIL import Image
 
-from cpd.domains.images.albums import FolderAlbum
+from cpd.domains.images.folder_album import FolderAlbum
 from cpd.domains.images.paintings import SIDE, semart, unpack, wikiart
 
 STYLES = ["Cubism", "Ukiyo_e"]

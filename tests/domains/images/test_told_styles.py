@@ -17,8 +17,9 @@ from cpd import features
 from cpd.domains.embeddings import Embeddings
 from cpd.domains.images import domain as image_domain
 from cpd.domains.images import emoji, pixart, styles, telling
-from cpd.domains.images.albums import Album, EmojiAlbum, FolderAlbum
+from cpd.domains.images.albums import Album, EmojiAlbum
 from cpd.domains.images.domain import ImageDomain
+from cpd.domains.images.folder_album import FolderAlbum
 from cpd.domains.images.shown import MOST
 from cpd.domains.settings import Finetuning
 

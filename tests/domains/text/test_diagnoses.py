@@ -13,9 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cpd.domains.text import diagnoses, icd, questions
+from cpd.domains.text import diagnoses, icd
 from cpd.domains.text.phrasings import COUNT
 from cpd.domains.text.tasks import TIERS, YES_NO, Split, TextTask, accuracy, splits
+from cpd.domains.text.words import Words
 from cpd.runtime import wheels
 
 Rows = dict[str, Split]
@@ -214,7 +215,7 @@ def test_what_is_learned_with_is_never_what_is_asked_with() -> None:
 
 
 def test_patterns_say_yes_no_or_neither() -> None:
-    words = questions.Words(
+    words = Words(
         [
             "Acute, subacute pain",
             "Subacute pain",
