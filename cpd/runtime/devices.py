@@ -63,6 +63,11 @@ def deterministic() -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def seed(where: torch.device, number: int) -> None:
+    """Seed torch's global random numbers; on a CPU its own only, since seeding a GPU that is not there takes time."""
+    torch.default_generator.manual_seed(number) if where.type == "cpu" else torch.manual_seed(number)
+
+
 def generator_on(where: torch.device, given: torch.Generator) -> torch.Generator:
     """Return random numbers on a device: on the CPU the given ones, elsewhere others that follow from them."""
     if where.type == "cpu":

@@ -136,7 +136,7 @@ def _step(
 ) -> float:
     """Take one optimizer step on a prepared module; return its loss, mean over processes."""
     generator = step_generator(seed, step, accelerator.process_index)
-    torch.manual_seed(generator.initial_seed())
+    devices.seed(accelerator.device, generator.initial_seed())
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step)
     with devices.autocast(plan.precision, accelerator.device):
