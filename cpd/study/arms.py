@@ -33,7 +33,7 @@ class Arm:
     colour: str
     marker: str
     meaning: str
-    fill: Literal["full", "left", "none"] = "full"
+    fill: Literal["full", "left", "bottom", "none"] = "full"
 
 
 ARMS = {
@@ -47,6 +47,10 @@ ARMS = {
     "cond_pdiff_taught": Arm(
         "COND P-DIFF, taught", GENERATED, ">", "The same, after it went on learning through the base model's loss.",
         "left",
+    ),
+    "cond_pdiff_added": Arm(
+        "COND P-DIFF on zero-shot", GENERATED, "d",
+        "Zero-shot, and what COND P-DIFF adds to it, from adapters whose fine-tuning began at zero-shot.", "bottom",
     ),
     "description": Arm(
         "written from a sentence", GENERATED, "h",
@@ -75,6 +79,18 @@ ARMS = {
     ),
     "mean": Arm("written, told the average", GENERATED, "8", "The same, told the average of all conditions.", "none"),
     "gibberish": Arm("written, told nonsense", GENERATED, "X", "The same, told five words that mean nothing.", "left"),
+    "writes_all": Arm(
+        "A and B written", GENERATED, "H", "What a hypernetwork writes that decides all of A and B by what it is told.",
+        "bottom",
+    ),
+    "writes_b": Arm(
+        "B alone written", GENERATED, "h", "The same, where A is learned once for all that is told.", "bottom"
+    ),
+    "writes_core": Arm(
+        "core alone written", GENERATED, "8",
+        "The same, where A and B are learned once for all, and a small matrix between them depends on what is told.",
+        "bottom",
+    ),
     "shorter": Arm(
         "written, fewer steps", GENERATED, "^",
         "What a hypernetwork writes for a style, from pictures, after fewer steps of training.", "left",
@@ -120,8 +136,20 @@ ARMS = {
         "average of the most similar", AVERAGED, "v",
         "The average of the adapters whose conditions are most like what is told.", "none",
     ),
+    "average_added": Arm(
+        "average on zero-shot", AVERAGED, "^",
+        "Zero-shot, and the average of what fine-tuning from there added, the same for all tasks.", "bottom",
+    ),
+    "k_nearest_added": Arm(
+        "most similar on zero-shot", AVERAGED, "v",
+        "The same, over the most similar tasks alone.", "bottom",
+    ),
     "ridge": Arm(
         "kernel ridge", AVERAGED, "<", "Kernel ridge regression from conditions to fine-tuned adapters.", "none"
+    ),
+    "ridge_added": Arm(
+        "kernel ridge on zero-shot", AVERAGED, "<",
+        "Zero-shot, and kernel ridge regression from conditions to what fine-tuning from there added.", "bottom",
     ),
     "shared_lora": Arm(
         "shared LoRA, written head", AVERAGED, "D", "One LoRA for all tasks; only the head is written.",

@@ -51,12 +51,11 @@ def test_examples_are_none_of_the_report_and_another_draw_shows_others() -> None
 
 def test_a_reader_sees_each_text_beside_a_phrasing_that_is_not_asked_with(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = [card("gout"), card("mumps")]
-    read, _ = readers._together(cards, sentence=True)
-    bare, _ = readers._together(cards, sentence=False)
-    assert [text for _, text in read.texts] == [text for (text,) in bare.texts]
+    read, _ = readers._together(cards)
+    assert [text for _, text in read.texts] == [text for card in cards for (text,) in card.load()[0].texts]
     assert {told for told, _ in read.texts} == {"gout", "of gout", "mumps", "of mumps"}
     assert all(told.split()[-1] == text.split()[0] for told, text in read.texts)
-    rows, report = readers._paired(cards[0], sentence=True)
+    rows, report = readers._paired(cards[0])
     assert report is not None and {told for told, _ in rows.texts + report.texts} == {"Is it gout?"}
 
 
@@ -79,6 +78,16 @@ def test_nothing_unseen_is_learned() -> None:
     study = tasks.Study(replace(tasks.Unseen(), learned=50, topics=2, questions=1))
     assert {c.tier for c in study.training} == {"training"} and {c.tier for c in study.unseen} == {"test", "apart"}
     assert {c.name for c in study.training} <= set(diagnoses.of_tier("training"))
+
+
+def test_what_may_be_added_to_zero_shot_is_what_fine_tuning_from_there_adds() -> None:
+    study = tasks.Study(replace(tasks.PRESETS["smoke"], zoo=2, learned=4))
+    gains, names = study.gains, study.known.names
+    begun = study.zero_shot(torch.stack([*map(study.learned.asked, names)]))
+    again = study.known.starting_from(dict(zip(names, begun, strict=True)))
+    ended = last_checkpoints(finetune_all(again, [(name, 0) for name in names]))
+    torch.testing.assert_close(begun + gains.adapters(gains.last(held_out=False)), ended)
+    assert not torch.equal(*begun) and not torch.equal(ended, begun)
 
 
 def test_an_arm_is_scored_once_and_others_are_added() -> None:

@@ -1,4 +1,4 @@
-"""One adapter for all tasks, which reads beside each text what is asked of it, or does not.
+"""One adapter for all tasks, which reads beside each text what is asked of it.
 
 Source: ours.
 """
@@ -19,12 +19,11 @@ from cpd.study.unseen.outcome import outcome
 from cpd.study.unseen.tasks import READER_BATCH, READER_RANK, Study
 
 
-def read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, Any]]:
+def read(study: Study, seed: int) -> dict[str, dict[str, Any]]:
     """Fine-tune one adapter on all yes-or-no tasks together, and score it on those that are unseen.
 
     Args:
         study: sizes and tasks.
-        sentence: whether it reads what the task is beside each text.
         seed: of the run.
 
     Returns:
@@ -32,9 +31,9 @@ def read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, Any]]:
     """
     learned = tuple(card for card in study.training if card.classes == YES_NO)
     steps = study.how.reader
-    together = TextTask("together", "", YES_NO, accuracy, steps, partial(_together, learned, sentence))
+    together = TextTask("together", "", YES_NO, accuracy, steps, partial(_together, learned))
     unseen = [card for card in study.unseen if card.classes == YES_NO]
-    cards = [replace(card, load=partial(_paired, card, sentence)) for card in unseen]
+    cards = [replace(card, load=partial(_paired, card)) for card in unseen]
     spec = replace(study.how.finetuning, tasks=(), rank=READER_RANK, alpha=2 * READER_RANK, batch=READER_BATCH)
     domain = TextDomain(replace(spec, max_length=2 * spec.max_length, learning_rate=2e-3), [together, *cards])
     vector = last_checkpoints(finetune_all(domain, [("together", seed)]))
@@ -45,23 +44,23 @@ def read(study: Study, sentence: bool, seed: int) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _together(cards: Sequence[TextTask], sentence: bool) -> tuple[Split, None]:
-    """Return the rows of many tasks, each beside one of its task's phrasings, or without."""
+def _together(cards: Sequence[TextTask]) -> tuple[Split, None]:
+    """Return the rows of many tasks, each beside one of its task's phrasings."""
     texts: list[tuple[str, ...]] = []
     labels: list[np.ndarray] = []
     random = np.random.default_rng(0)
     for card in cards:
         rows, _ = card.load()
         told = random.choice(card.phrasings, len(rows))
-        texts += [(str(phrasing), *text) if sentence else text for phrasing, text in zip(told, rows.texts, strict=True)]
+        texts += [(str(phrasing), *text) for phrasing, text in zip(told, rows.texts, strict=True)]
         labels.append(rows.labels)
     return Split(texts, np.concatenate(labels)), None
 
 
-def _paired(card: TextTask, sentence: bool) -> tuple[Split, Split | None]:
+def _paired(card: TextTask) -> tuple[Split, Split | None]:
     rows, report = card.load()
-    return _beside(card, rows, sentence), report and _beside(card, report, sentence)
+    return _beside(card, rows), report and _beside(card, report)
 
 
-def _beside(card: TextTask, rows: Split, sentence: bool) -> Split:
-    return replace(rows, texts=[(card.description, *text) if sentence else text for text in rows.texts])
+def _beside(card: TextTask, rows: Split) -> Split:
+    return replace(rows, texts=[(card.description, *text) for text in rows.texts])

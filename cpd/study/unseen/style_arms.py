@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cpd import features
 from cpd.measures import frechet
+from cpd.methods.hypernetwork.settings import WRITES
 from cpd.study.unseen import scored, styles, through_loss
 from cpd.study.unseen.styles import KEPT, SHOWN, Study, UnseenStyles
 
@@ -106,7 +107,7 @@ def going_on(how: UnseenStyles) -> dict[str, dict[int, str]]:
     return {start: {n: f"{start}_then_{n}" for n in steps} for start in STARTS}
 
 
-WRITES = {f"writes_{writes}": partial(_written, writes, "pictures", SHOWN) for writes in ("all", "b", "core")}
+WRITTEN = {f"writes_{writes}": partial(_written, writes, "pictures", SHOWN) for writes in WRITES}
 
 
 def scores(how: UnseenStyles, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[str, dict[str, Look]]:
@@ -139,7 +140,7 @@ def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str,
         for start, each in going_on(study.how).items()
         for steps, name in each.items()
     }
-    known = ARMS | WRITES | EXPLORED | later
+    known = ARMS | WRITTEN | EXPLORED | later
     made = {name: known[name](study, seed) for name in names if name not in READERS}
     read = {name: READERS[name](study, seed) for name in names if name in READERS}
     found: dict[str, dict[str, Any]] = {name: {} for name in names}

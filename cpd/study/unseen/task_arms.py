@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from cpd.domains.text import icd
+from cpd.methods.hypernetwork.settings import WRITES
+from cpd.methods.method import Generator
 from cpd.study.unseen import scored, tasks
 from cpd.study.unseen.outcome import Outcome, outcome
 from cpd.study.unseen.readers import read
@@ -25,6 +27,7 @@ from cpd.study.unseen.tasks import Study, Unseen
 
 GIBBERISH = "wug blicket dax toma fep"
 FEW = (4, 16)  # examples of each class
+MIXED = ("k_nearest", "ridge", "cond_pdiff")  # methods that learn a zoo, and may learn what to add to zero-shot
 
 Arm = Callable[[Study, int], Tensor]  # of a study and a seed, an adapter for each unseen task
 
@@ -40,8 +43,7 @@ def _one_lora(study: Study, seed: int) -> Tensor:
 
 
 def _zero_shot(count: int, study: Study, seed: int) -> Tensor:
-    network = study.network("head", 0).untrained()
-    return network.write(study.told("examples" if count else "sentence", count, seed))
+    return study.zero_shot(study.told("examples" if count else "sentence", count, seed))
 
 
 def _gist_only(study: Study, seed: int) -> Tensor:
@@ -63,7 +65,18 @@ def _of_nothing(study: Study, seed: int) -> Tensor:
 
 
 def _from_zoo(method: str, study: Study, seed: int) -> Tensor:
-    generator = study.generator(method, seed)
+    return _asked(study.generator(study.zoo, method, seed), study, seed)
+
+
+def _added(method: str, study: Study, seed: int) -> Tensor:
+    return _zero_shot(0, study, seed) + _asked(study.generator(study.gains, method, seed), study, seed)
+
+
+def _average_added(study: Study, seed: int) -> Tensor:
+    return _zero_shot(0, study, seed) + study.gains.adapters(study.gains.last(held_out=False)).mean(dim=0)
+
+
+def _asked(generator: Generator, study: Study, seed: int) -> Tensor:
     return torch.cat([generator.generate(card.description, 1, seed) for card in study.unseen])
 
 
@@ -83,7 +96,9 @@ ARMS: dict[str, Arm] = {
     "tuned": lambda study, seed: study.tuned(0, seed),
     **{f"tuned_{n}": partial(lambda count, study, seed: study.tuned(count, seed), n) for n in FEW},
     "look_up": partial(_from_zoo, "by_condition"),
-    **{name: partial(_from_zoo, name) for name in ("k_nearest", "ridge", "cond_pdiff")},
+    **{name: partial(_from_zoo, name) for name in MIXED},
+    "average_added": _average_added,
+    **{f"{name}_added": partial(_added, name) for name in MIXED},
 }
 NOTHING: dict[str, Arm] = {
     "untrained_adapter": lambda study, seed: study.asked.untrained().expand(len(study.unseen), -1)
@@ -112,8 +127,8 @@ def going_on(how: Unseen, count: int) -> dict[str, dict[int, str]]:
     return {start: {n: f"{start}_then_{n}_of_{count}" for n in steps} for start in STARTS[count]}
 
 
-READERS = {"reader": True, "one_for_all": False}  # one adapter for all tasks: whether it reads the sentence
-WRITES = {f"writes_{writes}": partial(_written, writes, "sentence", 0) for writes in ("all", "b", "core")}
+READER = "reader"  # one adapter for all tasks, with a base model of its own
+WRITTEN = {f"writes_{writes}": partial(_written, writes, "sentence", 0) for writes in WRITES}
 
 
 def scores(how: Unseen, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[str, dict[str, Outcome]]:
@@ -133,18 +148,18 @@ def scores(how: Unseen, seed: int, names: Sequence[str] = tuple(ARMS)) -> dict[s
 
 
 def _score(study: Study, names: Sequence[str], seed: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """Score the adapters of every arm, all those of a task at a time; the readers have a base model of their own."""
+    """Score the adapters of every arm, all those of a task at a time."""
     later = {
         name: partial(_gone_on, start, count, steps)
         for count in STARTS
         for start, each in going_on(study.how, count).items()
         for steps, name in each.items()
     }
-    made = {name: (ARMS | WRITES | later)[name](study, seed) for name in names if name not in READERS}
+    made = {name: (ARMS | WRITTEN | later)[name](study, seed) for name in names if name != READER}
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in made}
     for place, card in enumerate(study.unseen if made else ()):
         logits = study.asked.logits(card.name, torch.stack([own[place] for own in made.values()]), "report")
         labels = study.asked.splits(card.name).report.labels
         for name, own in zip(made, logits, strict=True):
             found[name][card.name] = outcome(own, labels)
-    return found | {name: read(study, READERS[name], seed) for name in names if name in READERS}
+    return found | {name: read(study, seed) for name in names if name == READER}

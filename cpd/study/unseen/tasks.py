@@ -72,11 +72,12 @@ PRESETS = {
         learning=Learning(steps=500, width=256),
         learned=100, zoo=16, topics=6, questions=3, reader=40,
     ),
-    "full": Unseen(writing=Writing(steps=1200, tasks=16, rows=8), learned=540, questions=30),
+    "full": Unseen(writing=Writing(steps=1200, tasks=16, rows=8), learned=540, zoo=133, questions=30),
 }  # fmt: skip
 SEEDS = {"smoke": 1, "laptop": 1, "full": 3}  # how often everything is learned anew
-ZOOS = {"smoke": (2,), "laptop": (4,), "full": (6, 16)}  # further numbers of adapters of a zoo
-LEARNED = {"smoke": (6, 12), "laptop": (25, 100), "full": (16, 64, 190, 540)}  # tasks, for a quarter of the steps
+ZOOS = {"smoke": (2,), "laptop": (4,), "full": (6, 16, 64, 190)}  # further numbers of adapters of a zoo
+# tasks learned for a quarter of the steps; questions are 269 at most, so that the last are 1,000
+LEARNED = {"smoke": (6, 12), "laptop": (25, 100), "full": (16, 64, 190, 540, 1462)}
 GONE_ON = {"smoke": 1, "laptop": 1, "full": 6}  # unseen topics of each tier that fine-tuning goes on with
 
 
@@ -116,15 +117,33 @@ class Study:
         return self._networks[writes, seed]
 
     @cached_property
-    def zoo(self) -> AdapterZoo:
-        """Adapters of training topics, one for each, the blocks of the list first."""
-        topics = diagnoses.of_tier("training", kind="topic")[: self.how.zoo]
+    def known(self) -> TextDomain:
+        """The training topics that adapters are fine-tuned on, the blocks of the list first."""
+        topics = [card.name for card in self.training if card.kind == "topic"][: self.how.zoo]
         spec = replace(self.how.finetuning, tasks=tuple(topics), report_rows=1, runs=1, held_out=0)
-        return pipeline.zoo(TextDomain(spec, self.table), "description", 0)
+        return TextDomain(spec, self.table)
 
-    def generator(self, method: str, seed: int) -> Generator:
-        """Fit a method to that zoo, or find the generator that was."""
-        return pipeline.generator(self.zoo, self.how.learning, seed, method)
+    @cached_property
+    def zoo(self) -> AdapterZoo:
+        """Adapters of those topics, one run of each."""
+        return pipeline.zoo(self.known, "description", 0)
+
+    @cached_property
+    def gains(self) -> AdapterZoo:
+        """What fine-tuning adds to zero-shot, where it begins there: one run of each of those topics."""
+        names, told = self.known.names, self.network("head", 0).conditions
+        starts = dict(zip(names, self.zero_shot(torch.cat([told[name] for name in names])), strict=True))
+        tuned = pipeline.zoo(self.known.starting_from(starts), "description", 0)
+        begun = torch.stack([starts[row.task] for row in tuned.rows])
+        return replace(tuned, vectors=tuned.vectors - begun.numpy())
+
+    def zero_shot(self, told: Tensor) -> Tensor:
+        """Return (n, K) adapters of (n, C) conditions that nothing was learned for: no update, and a zero-shot head."""
+        return self.network("head", 0).untrained().write(told)
+
+    def generator(self, zoo: AdapterZoo, method: str, seed: int) -> Generator:
+        """Fit a method to a zoo, or find the generator that was."""
+        return pipeline.generator(zoo, self.how.learning, seed, method)
 
     def told(self, how: str, count: int = 0, draw: int = 0) -> Tensor:
         """Tell every unseen task.
