@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from cpd.study.arms import name
 from cpd.study.figures.canvas import GREY, INK, SMALL, WIDTH, Drawing, canvas, look, panel_grid, style
 
 Bounds = tuple[float, float, float]  # mean, lower and upper end; infinite ends are drawn as none
+TITLE = 42  # letters of a line above a barcode
 
 
 def curves(
@@ -241,8 +243,11 @@ def barcode(
         The figure.
     """
     with style():
-        heights = [0.4 + 0.2 * len(each) for each in ticks.values()]
-        drawing, axes = panel_grid(list(ticks), 1, 0.4, heights=heights)
+        titles = [fill(task, TITLE) for task in ticks]
+        heights = [
+            0.2 + 0.2 * (len(title.splitlines()) + len(ticks[task])) for title, task in zip(titles, ticks, strict=True)
+        ]
+        drawing, axes = panel_grid(titles, 1, 0.4, heights=heights)
         for axis, (task, each) in zip(axes, ticks.items(), strict=True):
             for i, (label, places) in enumerate(each.items()):
                 axis.vlines(places, i - 0.4, i + 0.4, color=look(label, i).colour, linewidth=0.9)
