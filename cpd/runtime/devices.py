@@ -65,7 +65,10 @@ def deterministic() -> None:
 
 def seed(where: torch.device, number: int) -> None:
     """Seed torch's global random numbers; on a CPU its own only, since seeding a GPU that is not there takes time."""
-    torch.default_generator.manual_seed(number) if where.type == "cpu" else torch.manual_seed(number)
+    if where.type == "cpu":
+        torch.default_generator.manual_seed(number)
+    else:
+        torch.manual_seed(number)
 
 
 def generator_on(where: torch.device, given: torch.Generator) -> torch.Generator:
