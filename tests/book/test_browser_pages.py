@@ -200,6 +200,7 @@ def test_each_claim_has_a_figure_and_the_verdict_of_its_rule(opening: Opening, k
 def test_print_opens_every_fold_and_cuts_nothing(opening: Opening, name: str) -> None:
     page = opening(name, {"width": 720, "height": 1000})  # an A4 page between its margins
     page.emulate_media(media="print")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn
     lost = page.evaluate(
         f"""() => [...document.querySelectorAll("main details p, main td, main svg.drawing")]
               .filter(node => !({SEEN})(node) || node.getBoundingClientRect().right > innerWidth + 1)
