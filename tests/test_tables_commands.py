@@ -417,6 +417,17 @@ def test_an_evaluation_goes_on_where_it_was(
     assert evaluation(scored) == before
 
 
+def test_fine_tuning_takes_the_steps_that_are_asked_for_and_nothing_else_changes(
+    root: Path, writer: Path, scored: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run("evaluate", root, writer, "--steps", 3, "--out", out)
+    before, after = (evaluation(each)["scores"] for each in (scored, out))
+    changed = {arm for task in HELD_OUT for arm in NAMES if before[task][arm] != after[task][arm]}
+    assert changed and all(arm.startswith("tuned") for arm in changed)
+    assert {len(json.loads(path.read_text())["losses"]) for path in out.glob("runs/*/run.json")} == {3}
+
+
 def test_one_task_may_be_named_and_its_scores_are_the_same(
     root: Path, writer: Path, scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -442,6 +453,7 @@ def test_what_cannot_be_evaluated_is_refused(
         "holds tables, and": ("evaluate", root, soup / "soup", *out),
         "Missing option '--score'": ("evaluate", soup / "adapters", soup / "soup", *out),
         "--task is no option of a folder of adapters": ("evaluate", soup / "adapters", soup / "soup", "--task", "x"),
+        "--steps is no option of a folder of adapters": ("evaluate", soup / "adapters", soup / "soup", "--steps", 9),
         "the generator was fitted to tables or pictures, and": (
             "evaluate", soup / "adapters", writer, "--score", "echo {adapter}", *out,
         ),

@@ -47,12 +47,17 @@ if TYPE_CHECKING:
     "--timeout", type=click.FloatRange(0, min_open=True), default=600.0, show_default=True,
     help="seconds after which a command is stopped",
 )  # fmt: skip
+@click.option(
+    "--steps", type=click.IntRange(2),
+    help="where ROOT holds tables or pictures: of the fine-tuning that is shown beside; default: 60 on tables, 200 on "
+    "pictures",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="of the noise, and of rows that are shown")
 @arguments.adapter
 @arguments.as_json
 def evaluate(
     root: Path, generator: str, score: str | None, names: tuple[str, ...], base: str | None, out: Path, n: int,
-    jobs: int, timeout: float, seed: int, adapter: str | None, as_json: bool,
+    jobs: int, timeout: float, steps: int | None, seed: int, adapter: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Score generated adapters beside held-out runs, training runs, look-ups, averages and random ones.
 
@@ -75,15 +80,15 @@ def evaluate(
     """  # fmt: skip
     if tables.there(root):
         arguments.require_default("of a folder of tables", "score", "n", "jobs", "timeout", "adapter", "base")
-        said = tables.evaluate(root, generator, names, out, seed)
+        said = tables.evaluate(root, generator, names, steps, out, seed)
         click.echo(json.dumps(said, indent=1) if as_json else tables.shown(said, out))
         return
     if pictures.there(root):
         arguments.require_default("of a folder of pictures", "score", "n", "jobs", "timeout", "adapter")
-        said = pictures.evaluate(root, generator, names, base, out, seed)
+        said = pictures.evaluate(root, generator, names, base, steps, out, seed)
         click.echo(json.dumps(said, indent=1) if as_json else pictures.shown(said, out))
         return
-    arguments.require_default("of a folder of adapters", "names", "base")
+    arguments.require_default("of a folder of adapters", "names", "base", "steps")
     if score is None:
         raise click.UsageError("Missing option '--score', which a folder of adapters needs")
     said = _evaluated(root, generator, score, out, n, jobs, timeout, seed, adapter)

@@ -77,10 +77,13 @@ def table(said: dict[str, Any]) -> str:
 
 
 def evaluate(
-    root: Path, generator: str, names: Sequence[str], base: str | None, out: Path, seed: int
+    root: Path, generator: str, names: Sequence[str], base: str | None, steps: int | None, out: Path, seed: int
 ) -> dict[str, Any]:
     """Score what is written for styles that were not learned, write table, pictures and scores, and return them."""
+    from dataclasses import replace
+
     from cpd import scoring
+    from cpd.domains.images.domain import STEPS
     from cpd.domains.images.folder_album import FolderAlbum
     from cpd.methods import registry
     from cpd.methods.hypernetwork import pictures
@@ -98,6 +101,7 @@ def evaluate(
     album = FolderAlbum(root)
     album.require_whole()
     how = pictures.spec(writer.found(base or "emoji"), made.layout.config["r"])
+    how = replace(how, scale=(steps or STEPS) / STEPS)
     asked = styles.asked(made, album, names, how, seed)
     with artifacts.rooted(out):
         shares, drawn = styles.score(asked)

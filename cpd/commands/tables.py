@@ -105,7 +105,9 @@ def _tells_classes(made: Generator) -> TypeGuard[FittedHypernetwork]:
     return isinstance(made, FittedHypernetwork) and made.network.shape.classes > 0
 
 
-def evaluate(root: Path, generator: str, names: Sequence[str], out: Path, seed: int) -> dict[str, Any]:
+def evaluate(
+    root: Path, generator: str, names: Sequence[str], steps: int | None, out: Path, seed: int
+) -> dict[str, Any]:
     """Score what is written for tasks that were not learned, write table, picture and scores, and return them."""
     from cpd import scoring
     from cpd.domains.text import tables
@@ -120,7 +122,7 @@ def evaluate(root: Path, generator: str, names: Sequence[str], out: Path, seed: 
             f"{root} holds tables, and {generator} was fitted to adapters by method {made.name!r}; name the folder of "
             "those, or a generator of `cpd fit --method hypernetwork`"
         )
-    asked = unseen.asked(made, tables.tasks(root), names, _how(made), seed)
+    asked = unseen.asked(made, tables.tasks(root), names, _how(made, steps), seed)
     with artifacts.rooted(out):
         found = unseen.score(asked)
     auc, accuracy = (_scores(found, name) for name in ("auc", "accuracy"))
@@ -138,15 +140,17 @@ def evaluate(root: Path, generator: str, names: Sequence[str], out: Path, seed: 
     return said
 
 
-def _how(made: FittedHypernetwork) -> Any:
-    """Return what a generator's adapters are for."""
+def _how(made: FittedHypernetwork, steps: int | None) -> Any:
+    """Return what a generator's adapters are for, and how long others are fine-tuned beside them."""
     from dataclasses import replace
 
+    from cpd.domains.text.tables import STEPS
     from cpd.methods.hypernetwork import tables
 
     config, learned = made.layout.config, made.learned or {}
     how = tables.spec(made.encoder, config["r"])
-    return replace(how, alpha=config["lora_alpha"], max_length=learned.get("max_length", how.max_length))
+    how = replace(how, alpha=config["lora_alpha"], max_length=learned.get("max_length", how.max_length))
+    return replace(how, scale=(steps or STEPS) / STEPS)
 
 
 def _scores(found: dict[str, dict[str, Any]], measure: str) -> Scores:

@@ -135,8 +135,8 @@ def album(suite: str, part: str) -> Album:
     """Return the styles that a study needs.
 
     Args:
-        suite: "emoji", "few_emoji" for some of them, "many_styles", or "folder" for the folder that
-            ``CPD_ALBUM_DIR`` names.
+        suite: "emoji", "few_emoji" for some of them, and of styles that nothing is fitted to every other one,
+            "many_styles", or "folder" for the folder that ``CPD_ALBUM_DIR`` names.
         part: "training" for styles that a generator is fitted to, "held_out" for others, "family" for styles on a line
             from one to another; folders of these names below ``CPD_ALBUM_DIR``, each laid out as `FolderAlbum`. Of
             "many_styles" those of `many`.
@@ -151,7 +151,9 @@ def album(suite: str, part: str) -> Album:
     if suite == "many_styles":
         return many(part)
     table = {"training": styles.TRAINING, "held_out": styles.INSIDE + styles.OUTSIDE, "family": styles.family()}[part]
-    return _folder(part) if suite == "folder" else EmojiAlbum(table, EMOJI[suite])
+    if suite == "folder":
+        return _folder(part)
+    return EmojiAlbum(table[::2] if suite == "few_emoji" and part != "training" else table, EMOJI[suite])
 
 
 def many(part: str, count: int | None = None) -> EmojiAlbum:
