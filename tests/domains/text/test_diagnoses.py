@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cpd.domains.text import diagnoses, icd
+from cpd.domains.text import asked, diagnoses, draws, icd, topics
 from cpd.domains.text.phrasings import COUNT
 from cpd.domains.text.tasks import TIERS, YES_NO, Split, TextTask, accuracy, splits
 from cpd.domains.text.words import Words
@@ -60,7 +60,7 @@ def texts_in(section: ElementTree.Element) -> set[str]:
 def forbidden() -> set[str]:
     """Texts of the blocks that are not of the training tier, and of whole chapters, read from the list itself."""
     tiers = {task.name: task.tier for task in diagnoses.tasks()}
-    chapters = {diagnoses.chapter(task.name) for task in of("apart", "topic")}
+    chapters = {topics.chapter(task.name) for task in of("apart", "topic")}
     with zipfile.ZipFile(wheels.fetch_wheel(*icd.WHEEL)) as wheel:
         root = ElementTree.fromstring(wheel.read(icd.MEMBER))
     found: set[str] = set()
@@ -98,7 +98,7 @@ def test_every_tier_has_its_tasks() -> None:
     assert count[True, "test"] == 36 and count[True, "validation"] == 20 and count[True, "apart"] >= 15
     assert count[True, "training"] >= 900 and count[False, "training"] >= 200
     assert count[False, "test"] >= 80 and count[False, "validation"] >= 40 and count[False, "apart"] >= 14
-    assert len({diagnoses.chapter(task.name) for task in of("apart", "topic")}) == 3
+    assert len({topics.chapter(task.name) for task in of("apart", "topic")}) == 3
     kinds = {task.kind for task in diagnoses.tasks()} - {"topic"}
     apart = {task.kind for task in of("apart")} - {"topic"}
     assert len(kinds) >= 40 and len(apart) >= 2
@@ -109,25 +109,25 @@ def test_every_tier_has_its_tasks() -> None:
 
 
 def test_tiers_do_not_depend_on_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected, listed = diagnoses.block_tiers(), diagnoses.table()
+    expected, listed = topics.block_tiers(), icd.table()
     mixed = replace(listed, members=dict(reversed(listed.members.items())))
-    monkeypatch.setattr(diagnoses, "table", lambda: mixed)
-    assert list(again := diagnoses.block_tiers.__wrapped__()) != list(expected) and again == expected
+    monkeypatch.setattr(topics, "table", lambda: mixed)
+    assert list(again := topics.block_tiers.__wrapped__()) != list(expected) and again == expected
     names = [f"side_{i}" for i in range(16)]
-    tiers = diagnoses._tiers(names, False)
-    assert tiers == diagnoses._tiers(names[::-1], False)
+    tiers = asked.tiers_of(names, False)
+    assert tiers == asked.tiers_of(names[::-1], False)
     assert Counter(tiers.values()) == {"training": 10, "test": 4, "validation": 2}
-    assert set(diagnoses._tiers(names, True).values()) == {"apart"}
+    assert set(asked.tiers_of(names, True).values()) == {"apart"}
 
 
 def test_names_of_tiers_and_kinds_are_given_in_order() -> None:
     assert diagnoses.of_tier("test", kind="topic") == [task.name for task in of("test", "topic")]
     assert set(diagnoses.of_tier(*TIERS)) == {task.name for task in diagnoses.tasks()}
-    assert diagnoses.chapter("topic_A00_A09") == diagnoses.chapter("topic_A01") == "chapter 1"
+    assert topics.chapter("topic_A00_A09") == topics.chapter("topic_A01") == "chapter 1"
     with pytest.raises(ValueError, match="no tier 'dev'; there are training, validation, test, apart"):
         diagnoses.of_tier("dev")
     with pytest.raises(ValueError, match="'side_left_side' is no topic"):
-        diagnoses.chapter("side_left_side")
+        topics.chapter("side_left_side")
 
 
 # rows
@@ -143,10 +143,10 @@ def test_classes_are_balanced(rows: Rows) -> None:
 
 
 def test_half_of_the_negatives_are_near(rows: Rows) -> None:
-    listed = diagnoses.table()
+    listed = icd.table()
     place = {text: i for i, text in enumerate(listed.names.texts)}
     for name in diagnoses.of_tier("test", kind="topic"):
-        near = set(listed.members[diagnoses.chapter(name)])
+        near = set(listed.members[topics.chapter(name)])
         inside = [place[text] in near for (text,) in rows[name].texts]
         negative, positive = np.array(inside)[rows[name].labels == 0], np.array(inside)[rows[name].labels == 1]
         assert positive.all() and 0.5 - 1 / len(negative) <= negative.mean() < 1
@@ -173,13 +173,13 @@ def test_splits_keep_the_sides_of_a_diagnosis_together(rows: Rows) -> None:
 
 def test_loads_are_the_same_in_another_process() -> None:
     code = """if True:
-        from cpd.domains.text import diagnoses, icd
-        for own, _ in (diagnoses.topic_rows("A00-A09", False), diagnoses.question_rows("side", ("left side",), True)):
+        from cpd.domains.text import asked, topics
+        for own, _ in (topics.topic_rows("A00-A09", False), asked.question_rows("side", ("left side",), True)):
             print(own.texts, own.labels.tolist())
     """
     given = os.environ | {"PYTHONHASHSEED": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
-    here = [diagnoses.topic_rows("A00-A09", False)[0], diagnoses.question_rows("side", ("left side",), True)[0]]
+    here = [topics.topic_rows("A00-A09", False)[0], asked.question_rows("side", ("left side",), True)[0]]
     assert done.stdout.splitlines() == [f"{own.texts} {own.labels.tolist()}" for own in here]
 
 
@@ -246,7 +246,7 @@ def test_the_list_is_read_from_the_wheel(tmp_path: Path, monkeypatch: pytest.Mon
     with zipfile.ZipFile(tmp_path / "list.whl", "w") as wheel:
         wheel.writestr(icd.MEMBER, LIST)
     monkeypatch.setattr(wheels, "fetch_wheel", lambda *_: tmp_path / "list.whl")
-    made = diagnoses.table.__wrapped__()
+    made = icd.table.__wrapped__()
     assert made.names.texts == ["Ache of head", "Ache of left head", "Other ache"]
     assert made.names.codes == [("A00", "A00.0"), ("A00.0",), ("A10",)]
     assert made.visits.texts == ["Ache of left head, sequela"] and made.base.tolist() == [1]
@@ -254,7 +254,7 @@ def test_the_list_is_read_from_the_wheel(tmp_path: Path, monkeypatch: pytest.Mon
         "chapter 1": [0, 1, 2], "A00-A09": [0, 1], "A00": [0, 1], "A00.0": [0, 1], "A10-A10": [2], "A10": [2],
     }  # fmt: skip
     assert made.titles["A10-A10"] == "Other" and made.parents["A00.0"] == "A00"
-    assert diagnoses._document("Ache of left head") == diagnoses._document("ache of RIGHT head")
+    assert draws.document("Ache of left head") == draws.document("ache of RIGHT head")
 
 
 def test_the_package_is_under_the_license_that_is_stated() -> None:
