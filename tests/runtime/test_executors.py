@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from building import Building
 from processes import PATHS
 
 from cpd.domains.finetune import finetune, finetune_all
@@ -115,21 +116,6 @@ def writers(root: Path) -> list[str]:
         except OSError:
             continue
     return found
-
-
-class Building:
-    """A function that is slow to build: it counts how often it was in its process."""
-
-    built = 0
-
-    def __init__(self) -> None:
-        type(self).built += 1
-
-    def __reduce__(self) -> tuple[type[Building], tuple[()]]:
-        return Building, ()
-
-    def __call__(self, a: int, b: int) -> tuple[int, int, int]:
-        return a - b, self.built, os.getpid()
 
 
 def test_results_come_in_the_order_of_the_jobs_and_a_process_builds_its_function_once() -> None:
