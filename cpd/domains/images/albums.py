@@ -135,7 +135,7 @@ def album(suite: str, part: str) -> Album:
     """Return the styles that a study needs.
 
     Args:
-        suite: "emoji", "few_emoji" for some of them, and of styles that nothing is fitted to every other one,
+        suite: "emoji", "few_emoji" for some of the drawings and, beside all training styles, the first half of the others,
             "many_styles", or "folder" for the folder that ``CPD_ALBUM_DIR`` names.
         part: "training" for styles that a generator is fitted to, "held_out" for others, "family" for styles on a line
             from one to another; folders of these names below ``CPD_ALBUM_DIR``, each laid out as `FolderAlbum`. Of
@@ -153,7 +153,8 @@ def album(suite: str, part: str) -> Album:
     table = {"training": styles.TRAINING, "held_out": styles.INSIDE + styles.OUTSIDE, "family": styles.family()}[part]
     if suite == "folder":
         return _folder(part)
-    return EmojiAlbum(table[::2] if suite == "few_emoji" and part != "training" else table, EMOJI[suite])
+    few = suite == "few_emoji" and part != "training"
+    return EmojiAlbum(table[: len(table) // 2] if few else table, EMOJI[suite])
 
 
 def many(part: str, count: int | None = None) -> EmojiAlbum:

@@ -21,7 +21,7 @@ from cpd.conditions import ConditionEncoder
 from cpd.domains.finetune import run_spec
 from cpd.domains.images import base_model, emoji, pixart, styles
 from cpd.domains.images import domain as image_domain
-from cpd.domains.images.albums import Album, EmojiAlbum, Together, album
+from cpd.domains.images.albums import EMOJI, Album, EmojiAlbum, Together, album
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.images.folder_album import FolderAlbum
 from cpd.domains.images.settings import Drawing
@@ -324,6 +324,12 @@ def test_the_parts_of_a_suite_share_no_style_but_the_ends_of_the_line(monkeypatc
     monkeypatch.delenv("CPD_ALBUM_DIR", raising=False)
     with pytest.raises(FileNotFoundError, match=r"CPD_ALBUM_DIR is ''; .* training/STYLE/"):
         album("folder", "training")
+
+
+def test_the_few_have_all_training_styles_and_a_line_that_begins_and_ends_at_a_learned_place() -> None:
+    every, few = ({part: album(suite, part).names for part in ("training", "held_out", "family")} for suite in EMOJI)
+    assert few["training"] == every["training"]
+    assert few["held_out"] == every["held_out"][:4] and len(few["family"]) % 2 == 1
 
 
 def test_a_folder_of_ones_own_pictures_is_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: Path) -> None:
