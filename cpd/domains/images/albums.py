@@ -135,7 +135,7 @@ def album(suite: str, part: str) -> Album:
     """Return the styles that a study needs.
 
     Args:
-        suite: "emoji", "few_emoji" for some of the drawings and, beside all training styles, the first half of the others,
+        suite: "emoji", "few_emoji" for some of the drawings and, beside all training styles, half of the others,
             "many_styles", or "folder" for the folder that ``CPD_ALBUM_DIR`` names.
         part: "training" for styles that a generator is fitted to, "held_out" for others, "family" for styles on a line
             from one to another; folders of these names below ``CPD_ALBUM_DIR``, each laid out as `FolderAlbum`. Of
