@@ -10,6 +10,7 @@ Source: ours; the processes are joblib's, the clusters are dask's.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import threading
@@ -70,7 +71,10 @@ def _on_one_thread(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) 
 def _call(pickled: bytes, job: tuple[Any, ...], root: str, parent: int) -> Any:
     os.environ["CPD_ARTIFACTS"] = root
     _watch(parent)
-    return _unpickled(pickled)(*job)
+    try:
+        return _unpickled(pickled)(*job)
+    finally:
+        _return_freed_memory()
 
 
 def _call_on_one_thread(pickled: bytes, *job: Any) -> Any:
@@ -83,6 +87,12 @@ def _unpickled(function: bytes) -> Callable[..., Any]:
     """Return what this process's parent pickled, the same object for the same bytes."""
     found: Callable[..., Any] = pickle.loads(function)
     return found
+
+
+def _return_freed_memory() -> None:
+    """Give what was freed back to the system: joblib ends a worker that has grown, and a new one imports all anew."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc
+        trim(0)
 
 
 @cache

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from building import Building
+from building import Building, hold_and_free
 from processes import PATHS
 
 from cpd.domains.finetune import finetune, finetune_all
@@ -123,6 +123,11 @@ def test_results_come_in_the_order_of_the_jobs_and_a_process_builds_its_function
     assert [difference for difference, _, _ in results] == [-i for i in range(12)]
     assert {built for _, built, _ in results} == {1}
     assert os.getpid() not in {process for _, _, process in results}
+
+
+def test_a_process_that_has_freed_its_memory_is_not_replaced() -> None:
+    jobs = [(1, 0.5), (1, 0.5), *[(6_000, 1.1)] * 6]
+    assert len(set(side_by_side(hold_and_free, jobs, "holding"))) <= 2
 
 
 def test_one_core_needs_no_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
