@@ -1,7 +1,7 @@
 """How fast adapters are fine-tuned and drawn with, beside what people would do instead: ``python -m cpd.study.speed``.
 
 The comparison is PEFT with the Trainer of transformers, one adapter after the other, on the same rows, steps, batch and
-learning rate. Everything is measured in one run on one machine, alone on it; nothing is kept.
+learning rate, and nothing is scored. Everything is measured in one run on one machine, alone on it; nothing is kept.
 
 Source: ours.
 """
@@ -18,16 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from cpd.domains.domain import Domain
 from cpd.domains.finetune import Job, finetune_all, run_folder
 from cpd.domains.images.domain import ImageDomain
 from cpd.domains.text.domain import TextDomain
 from cpd.runtime import devices
+from cpd.runtime.training import step_generator
 from cpd.study.presets import STYLES, preset
 
 STEPS = 100  # of each adapter that is compared
 NUMBERS = 512  # pictures of each adapter
+TOKENS = 720  # of a batch: 32 rows of the two tasks
+PRODUCTS = 1000  # that are timed
 
 
 def trainers(domain: TextDomain, jobs: list[Job], folder: Path) -> float:
@@ -72,6 +76,34 @@ def ours(domain: Domain, jobs: list[Job]) -> float:
     return seconds
 
 
+def operations(domain: TextDomain, job: Job) -> float:
+    """Return the floating-point operations of a step of an adapter, forward and backward, mean of the first ten."""
+    task, seed = job
+    vectors = domain.untrained()[None].requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        for step in range(10):
+            rows = domain.rows(task, seed, step)
+            domain.loss(vectors, [task], [rows], [step_generator(seed, step)]).sum().backward()
+    return counter.get_total_flops() / 10
+
+
+def bare_products(width: int) -> float:
+    """Return the floating-point operations a second of nothing but products: a batch by a feed-forward layer's weight.
+
+    Args:
+        width: of the base encoder; the layer is four times as wide.
+    """
+    kind = torch.bfloat16 if devices.precision() == "bf16" else torch.float32
+    batch = torch.randn(TOKENS, width, device=devices.device(), dtype=kind)
+    weight = torch.randn(width, 4 * width, device=devices.device(), dtype=kind)
+    (batch @ weight).sum().item()
+    start = time.monotonic()
+    for _ in range(PRODUCTS):
+        product = batch @ weight
+    product.sum().item()
+    return 2 * PRODUCTS * TOKENS * 4 * width**2 / (time.monotonic() - start)
+
+
 def pictures(domain: ImageDomain, adapters: int) -> float:
     """Return the pictures a second that many adapters draw side by side."""
     vectors = domain.untrained().expand(adapters, -1)
@@ -92,7 +124,9 @@ def report(say: Callable[[str], Any], adapters: int) -> None:
     gpu = devices.device().type != "cpu"
     say(f"{devices.device()}, {devices.precision()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     scale = STEPS / 70  # of `products` and `tweets`
-    spec = replace(preset("laptop").finetuning, tasks=("products", "tweets"), scale=scale, curve=1, keep=1)
+    spec = replace(
+        preset("laptop").finetuning, tasks=("products", "tweets"), scale=scale, curve=1, keep=1, select_rows=1
+    )
     domain = TextDomain(spec)
     jobs = [(task, seed) for seed in range(adapters // 2) for task in domain.names]
     with tempfile.TemporaryDirectory() as folder:
@@ -100,6 +134,13 @@ def report(say: Callable[[str], Any], adapters: int) -> None:
         say(f"{len(jobs)} adapters of MiniLM, {domain.layout.size:,} parameters, {STEPS} steps: {seconds:.1f} s")
         instead = trainers(domain, jobs[:12], Path(folder)) * len(jobs) / 12
         say(f"PEFT and the Trainer, one after the other: {instead:.1f} s, {instead / seconds:.1f} times as long")
+        work = sum(operations(domain, job) for job in jobs) * STEPS
+        encoder: Any = domain.model().base_model
+        bare = bare_products(encoder.config.hidden_size)
+        say(
+            f"10^9 operations a second: {work / seconds / 1e9:.0f} here, {work / instead / 1e9:.0f} with the Trainer, "
+            f"{bare / 1e9:.0f} in bare products of their size"
+        )
         if gpu:
             long = TextDomain(replace(spec, scale=2 * scale, runs=1000))
             many = [(task, 1000 + seed) for seed in range(64) for task in long.names]
