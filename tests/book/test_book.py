@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pkgutil
 import re
 import shutil
 from pathlib import Path
@@ -157,6 +158,35 @@ def test_a_notebook_links_each_word_of_the_glossary_where_it_first_uses_it(path:
 def test_a_word_before_its_link_is_seen_and_one_after_it_is_not() -> None:
     assert unlinked("A zoo. A {term}`zoo`.\n\n{term}`Runs <run>` and runs, `vector`.") == ["zoo"]
     assert unlinked("A latent.") == ["latent"]
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md")), *SOURCES]
+
+
+def not_there(text: str) -> list[str]:
+    """Return the paths and the dotted names of code that a text quotes and nobody finds."""
+    paths = re.findall(r"`((?:cpd|tests|notebooks|book|results)/[\w./]+)`", text)
+    names = re.findall(r"`(cpd(?:\.\w+)+)`", text)
+    return [path for path in paths if not (ROOT / path).exists()] + [name for name in names if not resolves(name)]
+
+
+def resolves(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_quotes_of_the_code_is_there(page: Path) -> None:
+    assert not_there(page.read_text()) == []
+
+
+def test_a_name_that_moved_is_seen() -> None:
+    assert not_there("`cpd/study/claims.py`, `cpd.study.claims.CLAIMS`, `book/claims.md`, `cpd generate`") == []
+    moved = ["cpd/tasks/emoji.py", "cpd.tasks", "cpd.study.claims.Claims"]
+    assert not_there(" ".join(f"`{name}`" for name in moved)) == moved
 
 
 def test_every_notebook_has_an_executed_copy_and_its_numbers() -> None:
