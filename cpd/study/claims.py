@@ -204,6 +204,11 @@ def noise(read: Read) -> Claim:
     return _changes(read, changes, "no noise", loss=True)
 
 
+def autoencoder(read: Read) -> Claim:
+    """The autoencoder has to be a trained network."""
+    return _changes(read, {"convolutional": "autoencoder: convolutional"}, "convolutional")
+
+
 def ranks(read: Read) -> Claim:
     """It works across ranks 1 to 16."""
     scores = read("07_ranks")["scores"]
@@ -270,6 +275,7 @@ CLAIMS = {
     "between": between,
     "held-out": held_out,
     "noise": noise,
+    "autoencoder": autoencoder,
     "ranks": ranks,
     "cost": cost,
 }

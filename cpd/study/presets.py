@@ -53,7 +53,7 @@ _FULL = Preset(
         select_rows=500,
         report_rows=1000,
     ),
-    Learning(autoencoder="convolutional", ae_steps=700, steps=2500),
+    Learning(ae_steps=700, steps=2500),
 )
 _PAPER = Preset(
     "paper",

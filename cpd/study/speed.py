@@ -76,14 +76,25 @@ def ours(domain: Domain, jobs: list[Job]) -> float:
     return seconds
 
 
-def operations(domain: TextDomain, job: Job) -> float:
-    """Return the floating-point operations of a step of an adapter, forward and backward, mean of the first ten."""
+def take_steps(domain: TextDomain, job: Job, count: int) -> None:
+    """Compute loss and gradient of the first rows of an adapter, as its fine-tuning does.
+
+    Args:
+        domain: tasks, base encoder, LoRA.
+        job: task and seed of the adapter.
+        count: of steps.
+    """
     task, seed = job
     vectors = domain.untrained()[None].requires_grad_()
+    for step in range(count):
+        rows = domain.rows(task, seed, step)
+        domain.loss(vectors, [task], [rows], [step_generator(seed, step)]).sum().backward()
+
+
+def operations(domain: TextDomain, job: Job) -> float:
+    """Return the floating-point operations of a step of an adapter, forward and backward, mean of the first ten."""
     with FlopCounterMode(display=False) as counter:
-        for step in range(10):
-            rows = domain.rows(task, seed, step)
-            domain.loss(vectors, [task], [rows], [step_generator(seed, step)]).sum().backward()
+        take_steps(domain, job, 10)
     return counter.get_total_flops() / 10
 
 
@@ -132,7 +143,8 @@ def report(say: Callable[[str], Any], adapters: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = ours(domain, jobs)
         say(f"{len(jobs)} adapters of MiniLM, {domain.layout.size:,} parameters, {STEPS} steps: {seconds:.1f} s")
-        instead = trainers(domain, jobs[:12], Path(folder)) * len(jobs) / 12
+        some = jobs[:12]
+        instead = trainers(domain, some, Path(folder)) * len(jobs) / len(some)
         say(f"PEFT and the Trainer, one after the other: {instead:.1f} s, {instead / seconds:.1f} times as long")
         work = sum(operations(domain, job) for job in jobs[:2]) / 2 * STEPS * len(jobs)  # one of each task
         encoder: Any = domain.model().base_model

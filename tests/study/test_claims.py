@@ -104,6 +104,23 @@ def test_ranks_and_noise_are_those_published() -> None:
     assert found == pytest.approx([-published[f"no_noise_change{end}"] for end in ("", "_high", "_low")])
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ((2.0, 1.0, 3.0), Verdict.REPRODUCED),
+        ((2.0, -1.0, 5.0), Verdict.PARTLY),
+        ((-2.0, -3.0, -1.0), Verdict.UNSUPPORTED),
+    ],
+)
+def test_a_trained_autoencoder_is_needed_where_a_network_scores_higher(
+    change: tuple[float, float, float], expected: Verdict
+) -> None:
+    changes = {"autoencoder: convolutional": dict(zip(("change", "low", "high"), change, strict=True))}
+    claim = CLAIMS["autoencoder"](lambda name: {"changes": changes} if name == "07_ablations" else {})
+    assert claim.rows["convolutional"] == change
+    assert claim.verdict is expected
+
+
 def test_the_condition_is_at_most_partly_in_control_while_a_wrong_one_scores_the_same() -> None:
     claim = CLAIMS["condition"](reader(RESULTS))
     assert claim.rows["the authors' settings"].mean < claim.needed
