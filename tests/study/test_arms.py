@@ -72,7 +72,7 @@ def test_every_figure_draws_an_arm_in_its_colour_with_its_marker_and_its_name(ki
 
 def test_barcodes_have_the_colours_of_their_arms() -> None:
     drawing = figures.barcode({"task": {arm: [1, 2] for arm in SOME}}, {"task": 3}, {"task": ""})
-    shown = [to_hex(each.get_color()[0]) for each in drawing.axes[0].collections]
+    shown = [to_hex(line.get_color()) for line in drawing.axes[0].lines]
     assert shown == [ARMS[arm].colour.lower() for arm in SOME]
 
 

@@ -150,8 +150,10 @@ def test_scatter_pairs_the_values_of_each_series() -> None:
 def test_a_barcode_has_a_tick_per_wrong_row_in_the_line_of_its_adapter() -> None:
     wrong = {"x": {"generated": [1, 5], "nearest": [5]}, "y": {"generated": []}}
     drawing = figures.barcode(wrong, {"x": 9, "y": 4}, {"x": "half", "y": "none"})
-    ticks = [[segment[0].tolist()[0] for segment in each.get_segments()] for each in drawing.axes[0].collections]
-    assert ticks == [[1, 5], [5]]
+    ends = [line.get_xydata().reshape(-1, 3, 2) for line in drawing.axes[0].lines]  # of each tick two, and a gap
+    assert [x[:, 0, 0].tolist() for x in ends] == [x[:, 1, 0].tolist() for x in ends] == [[1, 5], [5]]
+    assert [np.unique(x[:, :2, 1]).tolist() for x in ends] == [[-0.4, 0.4], [0.6, 1.4]]
+    assert all(np.isnan(x[:, 2, 1]).all() for x in ends)
     assert [axis.get_title(loc="right") for axis in drawing.axes] == ["half", "none"]
     assert drawing.axes[0].get_xlim() == (-1, 9) and drawing.axes[1].get_xlim() == (-1, 4)
 
