@@ -8,7 +8,8 @@ Source: ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def lead(results: Path, wide: bool) -> Drawing:
             _frame(axis, margin + i * (column + GUTTER), top, column, tall)
         axis.text(margin, height - 0.12, footer(numbers, wide), fontsize=SMALL, alpha=FAINT)
         axis.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
-        if same(shown[name] for name in styles):
-            said = "the same pictures: copies"
+        if copies := copied(shown[name] for name in styles):
+            said = f"the same pictures in {copies} of {len(styles)} rows: copies"
             axis.text(width - margin, top + tall + 0.2, said, fontweight="bold", ha="right", va="center")
     return drawing
 
@@ -85,11 +86,16 @@ def _panel(
 ) -> None:
     side, places = _places(column)
     axis.text(left, top, name, fontsize=10, fontweight="bold")
-    axis.text(left + column, top, "draws: " + ", ".join(reached), fontsize=SMALL, alpha=FAINT, ha="right")
+    axis.text(left + column, top, "draws: " + ", ".join(counted(reached)), fontsize=SMALL, alpha=FAINT, ha="right")
     pictures = [picture for arm in GROUPS for picture in sheet[arm][:EACH]]
     for x, picture in zip(places, pictures, strict=True):
         box = (left + x, left + x + side, top + 0.06 + side, top + 0.06)
         axis.imshow(picture, extent=box, interpolation="none")
+
+
+def counted(reached: Sequence[str]) -> list[str]:
+    """Return the styles that draws are nearest to, each once, the first draw's first; those of several with a count."""
+    return [name if times == 1 else f"{name} ×{times}" for name, times in Counter(reached).items()]
 
 
 def _frame(axis: Axes, left: float, top: float, column: float, height: float) -> None:
@@ -106,10 +112,9 @@ def _frame(axis: Axes, left: float, top: float, column: float, height: float) ->
     axis.add_patch(box)
 
 
-def same(shown: Any) -> bool:
-    """Return whether written and nearest pictures are the same to the eye, beside written and fine-tuned ones."""
-    gaps = np.array([[_gap(sheet, other) for other in ("nearest", "tuned")] for sheet in shown])
-    return bool(gaps[:, 0].mean() < SAME * gaps[:, 1].mean())
+def copied(shown: Iterable[Mapping[str, np.ndarray]]) -> int:
+    """Count the styles whose written and nearest pictures are the same to the eye, beside fine-tuned ones."""
+    return sum(_gap(sheet, "nearest") < SAME * _gap(sheet, "tuned") for sheet in shown)
 
 
 def _gap(sheet: Mapping[str, np.ndarray], other: str) -> float:

@@ -102,7 +102,7 @@ _STYLES = Finetuning(
     decay="cosine",
     curve=2,
 )
-_LEARNING = Learning(condition="images", autoencoder="convolutional", ae_steps=700, steps=2500)
+_LEARNING = Learning(condition="images", ae_steps=700, steps=2500)
 PRESETS: dict[str, Preset] = {each.name: each for each in (_SMOKE, _LAPTOP, _FULL, _PAPER, _AUTHORS)}
 STYLES: dict[str, Preset] = {
     "smoke": Preset(

@@ -99,19 +99,20 @@ def sheet(seed: int, copied: bool) -> dict[str, np.ndarray]:
     return rows | ({"nearest": rows["generated"]} if copied else {})
 
 
-@pytest.mark.parametrize("copied", [True, False])
-def test_the_lead_picture_shows_every_style_and_calls_copies_copies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
+@pytest.mark.parametrize("copied", [0, 1, 2])
+def test_the_lead_picture_shows_every_style_and_counts_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
 ) -> None:
     monkeypatch.setenv("CPD_ARTIFACTS", str(tmp_path))
-    pictures = {name: sheet(i, copied) for i, name in enumerate(["gold", "chalk"])}
+    pictures = {name: sheet(i, i < copied) for i, name in enumerate(["gold", "chalk"])}
     report.publish(lead.NOTEBOOK, numbers(), "smoke", pictures)
     results = report.place(lead.NOTEBOOK, "smoke").parent
     for wide in (True, False):
         drawing = lead.lead(results, wide)
         texts = " ".join(text.get_text() for text in drawing.axes[0].texts)
-        assert all(word in texts for word in ("gold", "chalk", "draws: night, fog", "2 of 2 styles", "OpenMoji"))
-        assert "hands back" in texts and ("copies" in texts) is copied
+        assert all(word in texts for word in ("gold", "chalk", "2 of 2 styles", "OpenMoji"))
+        assert "draws: night, fog" in texts and "draws: night ×2" in texts
+        assert "hands back" in texts and (f"{copied} of 2 rows: copies" in texts) is (copied > 0)
         assert len(drawing.axes[0].images) == 2 * len(lead.GROUPS) * lead.EACH
 
 
