@@ -112,7 +112,8 @@ def test_the_lead_picture_shows_every_style_and_counts_copies(
         texts = " ".join(text.get_text() for text in drawing.axes[0].texts)
         assert all(word in texts for word in ("gold", "chalk", "2 of 2 styles", "OpenMoji"))
         assert "draws: night, fog" in texts and "draws: night ×2" in texts
-        assert "hands back" in texts and (f"{copied} of 2 rows: copies" in texts) is (copied > 0)
+        assert "hands back" in texts and ("copies" in texts) is (copied > 0)
+        assert not copied or f"{copied} of 2 rows: copies" in texts
         assert len(drawing.axes[0].images) == 2 * len(lead.GROUPS) * lead.EACH
 
 
